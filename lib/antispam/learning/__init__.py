@@ -1,1 +1,1 @@
-"""The learning engine as people use it: teaching from mailboxes, and measuring how well it classifies."""
+"""The learning filter above the engine: training from reports and mailboxes, and measuring accuracy."""

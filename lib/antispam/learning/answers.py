@@ -1,8 +1,8 @@
-"""The answer to a report: a short mail that says what became of it; a pure function.
+"""The answer to a report: a short mail that tells the result. A pure function.
 
-It goes to the known sender of the report, and repeats nothing of it but the subjects of the reported messages,
-shortened and without anything that could pretend to be our text. RFC 3834 says how an automatic answer has to look, and
-who must not get one.
+It goes to the known sender of the report. From the report it repeats only the subjects of the reported messages,
+shortened and without anything that could imitate our text. RFC 3834 defines the form of automatic answers, and who must
+not get one.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from dspam.tags import extract_signature_tags
 
 LOOP_FIELD = "X-Loop"
 MAX_SUBJECT = 80
-ENGLISH = NullTranslations()  # the messages of the catalogue themselves
-MAX_LISTED = 20  # subjects, and recipients of what was released
+ENGLISH = NullTranslations()  # the untranslated messages
+MAX_LISTED = 20  # subjects, and recipients of released messages
 _MAX_REFERENCES = 3
 _WIDTH = 76
 
@@ -47,18 +47,18 @@ _SPAM, _HAM = marked("spam"), marked("ham")
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What became of a report.
+    """The result of a report.
 
     learned    messages that were learned for the first time
     corrected  messages that had been learned as the opposite
-    known      messages that had been learned as this before, and taught nothing again
-    missing    messages that were reported but not found, or 1 where none could be recognised in the report
+    known      messages that had already been learned as this and taught nothing new
+    missing    messages that were reported but not found; 1 if none was recognised in the report
     released   the recipients of messages that are being released
-    subjects   of the reported messages, as they were received
-    banned     the domains and mailboxes that are banned from now on
-    more       whether the report held more messages than are looked at in one
-    seen       messages that the user's dictionary was taught, of the `needed` ones from which on it decides
-    reference  of the report, as it is in the log
+    subjects   of the reported messages, as received
+    banned     the domains and mailboxes that are now banned
+    more       whether the report contained more messages than are examined
+    seen       messages learned by the user's dictionary, of the `needed` ones before it decides
+    reference  of the report, as in the log
     """
 
     is_spam: bool
@@ -166,8 +166,9 @@ def _messages(count: int, texts: NullTranslations) -> str:
 
 
 def shown(foreign: str, limit: int = MAX_SUBJECT) -> str:
-    """Foreign text on one line: no control or format characters (they could start a line or turn it round), none of our
-    tags, no quotation marks that end ours, at most `limit` characters. Never raises."""
+    """Foreign text on one line, without control and format characters (which could start or reverse a line), our tags,
+    and quotation marks that would end ours; at most `limit` characters. Never raises.
+    """
     plain = extract_signature_tags(from_wire(foreign[: 20 * limit].replace("\0", " "), 20 * limit))[0]
     plain = "".join(" " if unicodedata.category(char)[0] in "CZ" else char for char in plain)
     plain = " ".join(plain.replace('"', "'").split())
@@ -177,7 +178,7 @@ def shown(foreign: str, limit: int = MAX_SUBJECT) -> str:
 # --- the mail ---
 
 _POLICY = email.policy.SMTP
-# Long identifiers are cut into encoded words where a line may not be as long as they are.
+# With shorter lines, long identifiers would be cut into encoded words.
 _LONG_LINES = email.policy.SMTP.clone(max_line_length=998)
 _ADDRESS = re.compile(
     r"(?=.{3,254}\Z)[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*@([A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*)"
@@ -199,13 +200,13 @@ def compose(
     """The answer as octets with CRLF.
 
     texts             the catalogue of the reporter's language
-    training_address  where the report went to, from where the answer comes
-    reporter          the recipient, as the envelope or the login names them
+    training_address  the recipient of the report, which is the sender of the answer
+    reporter          the recipient, by the envelope or the login
     now               seconds since the epoch
-    message_id        the report's Message-ID field, and its References, as they came; what is no identifier is left out
+    message_id        the report's Message-ID field, and its References, as received; invalid identifiers are left out
 
-    The same report gets the same Message-ID, so that an answer that is sent twice is recognised as one. Raises ValueError
-    for an address that no plain header can hold.
+    The same report gets the same Message-ID, so that a repeated answer is recognised. Raises ValueError for an address
+    that is not valid in a plain header.
     """
     domain = _checked(training_address)
     _checked(reporter)
@@ -250,9 +251,9 @@ def should_answer(mail_from: str, headers: Iterable[tuple[bytes, bytes]]) -> boo
     """Whether a report may be answered: never the null sender, a program, a list, or an answer of our own (RFC 3834
     section 2).
 
-    mail_from  the envelope sender without brackets, "" for the null path
-    headers    names and values, top first. Of a message that was resent, only what its resender added counts: the rest
-               belongs to the reported message
+    mail_from  the envelope sender without brackets; "" for the null path
+    headers    names and values, top first. In a resent message only the resender's fields count: the rest belongs to
+               the reported message
     """
     local = mail_from.rpartition("@")[0][:300]
     if not mail_from or _NOBODY.fullmatch(local or mail_from[:300]):

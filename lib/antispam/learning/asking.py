@@ -1,4 +1,4 @@
-"""Which dictionary answers for which user: their own combined with a lending one, or only the lending one."""
+"""The choice of dictionaries for each user: their own combined with a lending one, or only the lending one."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ from dspam.hashing import Keys
 
 
 class _Answer(NamedTuple):
-    """What one dictionary says, and how many spam and confirmed ham messages of the author it has learned."""
+    """The answer of one dictionary, and the numbers of spam and confirmed ham messages that it has learned from the
+    author.
+    """
 
     name: str
     score: Score
@@ -26,10 +28,10 @@ class _Answer(NamedTuple):
 
 
 class Asking:
-    """The opinions of one message. Each dictionary is asked once, whatever the number of users.
+    """The opinions on one message. Each dictionary is asked once, whatever the number of users.
 
     author  the key of the message's author; None without one
-    tests   keys of the tests of the score that it meets
+    tests   keys of the score's tests that it meets
     """
 
     def __init__(
@@ -48,8 +50,9 @@ class Asking:
         self._answers: dict[str, _Answer] = {}
 
     def opinions(self, users: Sequence[str], screeners: Sequence[str], least: int) -> tuple[Opinion, ...]:
-        """One for each dictionary, or pair of them, that answers for somebody; "" stands for everybody who is no user. Raises
-        StoreError."""
+        """One opinion for each dictionary, or pair of dictionaries, that answers for a recipient; "" stands for all who
+        are not users. Raises StoreError.
+        """
         found: dict[tuple[str, str], Opinion] = {}
         for user in users:
             opinion = self._opinion(user, [name for name in screeners if name != user], least)
@@ -67,7 +70,9 @@ class Asking:
         return None if alone is None else _alone(alone)
 
     def _most_learned(self, names: Sequence[str], least: int) -> _Answer | None:
-        """The first that has learned enough, or else the one that has learned most; None if none has anything."""
+        """The answer of the first dictionary that has learned enough, else of the one that has learned most; None if
+        all are empty.
+        """
         best, most = None, 0
         for name in names:
             teacher = self._dictionaries.get(name)

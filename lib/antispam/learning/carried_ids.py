@@ -1,7 +1,7 @@
-"""The ids of our signatures that a message carries, and how much of one mail is looked at for them.
+"""The ids of our signatures in a message, and the limits for finding them.
 
-Anybody can write such mail: everything is bounded by `Limits`, linear in its size, and nothing raises. An id found here is a
-claim: whose message it names, only the store knows.
+Anybody can write such mail: everything is bounded by `Limits`, linear in its size, and nothing raises. An id found here
+is only a claim; the store knows whose message it names.
 """
 
 from __future__ import annotations
@@ -16,15 +16,16 @@ from dspam.tags import LONGEST_ID, extract_signature_tags
 
 SIGNATURE_FIELD = b"x-dspam-signature"
 _ID = re.compile(rf"[0-9A-Za-z,._]{{1,{LONGEST_ID}}}")
-_REFERENCE = re.compile(r"[a-z2-7]{12}(?=[,._])")  # of a message of ours, before what an older system wrote
-_OUTLOOK = (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", b"\x78\x9f\x3e\x22")  # how a compound file and a TNEF stream begin
+_REFERENCE = re.compile(r"[a-z2-7]{12}(?=[,._])")  # our reference, followed by an older system's text
+_OUTLOOK = (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", b"\x78\x9f\x3e\x22")  # beginnings of a compound file and TNEF
 _SIGNATURE_LINE = re.compile(rb"\bX-DSPAM-Signature:[ \t]{0,9}+([0-9A-Za-z,._]{1,64}+)[\r\n]", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How much is looked at: reports of one mail, ids of one report, levels of nesting, parts, octets of the mail, characters
-    of text in all."""
+    """The limits: reports per mail, ids per report, levels of nesting, parts, octets of the mail, total characters of
+    text.
+    """
 
     reports: int = 100
     signatures: int = 20
@@ -40,7 +41,7 @@ def parse_mail(raw: bytes, limits: Limits) -> Part:
 
 
 def own_parts(message: Part) -> Iterator[Part]:
-    """The parts of a message itself, in order; of a message that is attached to it, only the part that carries it."""
+    """The parts of a message itself, in order. Of an attached message, only the part that contains it."""
     pending = [message]
     while pending:
         part = pending.pop()
@@ -50,15 +51,16 @@ def own_parts(message: Part) -> Iterator[Part]:
 
 
 def is_attachment(part: Part) -> bool:
-    """Whether clients show it as a file."""
+    """Whether clients show the part as a file."""
     if any(value.strip()[:10].lower() == b"attachment" for value in part.values(b"content-disposition")):
         return True
     return part.media_type == "application/octet-stream"
 
 
 def signatures_of(message: Part, limits: Limits) -> tuple[str, ...]:
-    """The ids that a message carries itself, the likeliest first: its field's, then those of tags from the last to the first
-    (ours stands behind whatever the message quotes), then those in text files that are attached."""
+    """The ids in a message itself, the likeliest first: that of its field, then those of tags from last to first (ours
+    follows any quoted text), then those in attached text files.
+    """
     ids = [id_text(value) for value in message.values(SIGNATURE_FIELD)[: limits.signatures]]
     shown: list[str] = []
     filed: list[str] = []
@@ -74,7 +76,7 @@ def signatures_of(message: Part, limits: Limits) -> tuple[str, ...]:
 
 def _tags(content: bytes, is_html: bool) -> list[str]:
     ids = extract_signature_tags(content)[1]
-    if b"\0" in content:  # UTF-16: tags are ASCII, so what is left without the zeros can be read
+    if b"\0" in content:  # UTF-16: tags are ASCII, so without the zeros they are readable
         ids += extract_signature_tags(content.replace(b"\0", b""))[1]
     if is_html and b"&#" in content:
         ids += extract_signature_tags(html.unescape(content.decode("latin-1")))[1]
@@ -82,12 +84,12 @@ def _tags(content: bytes, is_html: bool) -> list[str]:
 
 
 def id_text(value: bytes) -> str:
-    """The id in the value of a field; what isn't ASCII in it makes it one that nobody gave."""
+    """The id in the value of a field. Non-ASCII octets make it an id that was never assigned."""
     return value.strip().decode("ascii", "replace")
 
 
 def readings_of(identifier: str) -> list[str]:
-    """An id as the store may know it: our reference alone where something stands behind it, and all of it."""
+    """The forms of an id in the store: our reference alone, if text follows it, and the whole id."""
     if not _ID.fullmatch(identifier):
         return []
     reference = _REFERENCE.match(identifier)
@@ -95,13 +97,13 @@ def readings_of(identifier: str) -> list[str]:
 
 
 def likeliest(ids: list[str] | tuple[str, ...], mine: set[str], limits: Limits) -> tuple[str, ...]:
-    """The readings of these ids, each once and in their order, without those of the reporter's own mail."""
+    """The readings of these ids, in order and each once, without those of the reporter's own mail."""
     readings = dict.fromkeys(reading for one in ids for reading in readings_of(one))
     return tuple([one for one in readings if one not in mine][: limits.signatures])
 
 
 def stored_ids(part: Part, limits: Limits) -> list[str]:
-    """The ids in a file of Outlook's own, a .msg or a winmail.dat, which has the header and the text in UTF-16 or ASCII."""
+    """The ids in an Outlook file (.msg or winmail.dat), which contains the header and the text in UTF-16 or ASCII."""
     if not part.media_type.startswith("application/") or part.children:
         return []
     if not decode_transfer(part.content[:100], part.transfer_encoding).startswith(_OUTLOOK):

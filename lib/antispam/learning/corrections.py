@@ -1,7 +1,7 @@
-"""What users say in the console of messages that the history has: this was spam, this was not, I take that back.
+"""Corrections in the console of messages in the history: spam, not spam, or a correction withdrawn.
 
-They are taught as forwarded ones: by what was stored under the signature, once, and the opposite takes it back. They count in
-the figures of wrong decisions like every lesson.
+They teach like forwarded messages: from what was stored under the signature, once, and the opposite undoes it. They
+count in the figures of wrong decisions like every lesson.
 """
 
 from __future__ import annotations
@@ -23,18 +23,20 @@ log = logging.getLogger(__name__)
 
 
 class Corrected(enum.StrEnum):
-    """What became of a correction."""
+    """The result of a correction."""
 
     TAUGHT = "taught"
-    KNOWN = "known"  # it was said before
-    FORGOTTEN = "forgotten"  # what the message consists of is no longer stored
+    KNOWN = "known"  # already said before
+    FORGOTTEN = "forgotten"  # the features of the message are no longer stored
     NO_PROFILE = "no profile"  # the user has no dictionary
     TOO_MANY = "too many"  # within the hour
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Progress:
-    """How much a user's dictionary has learned: messages of each kind, and how many of each it needs before it counts."""
+    """The progress of a user's dictionary: messages learned of each kind, and the number of each that it needs before
+    it counts.
+    """
 
     spam: int
     ham: int
@@ -42,7 +44,7 @@ class Progress:
 
     @property
     def seen(self) -> int:
-        """Of the messages that it needs."""
+        """The number of learned messages that count towards those needed."""
         return feedback.seen(self.spam, self.ham, self.least)
 
     @property
@@ -55,7 +57,7 @@ class Progress:
 
 
 class Corrections:
-    """Safe from any thread. Whether a message is the user's, the caller has to know.
+    """Makes corrections. Thread-safe. The caller must check that a message is the user's.
 
     clock  seconds since the epoch
     """
@@ -63,15 +65,15 @@ class Corrections:
     def __init__(self, means: feedback.Means, clock: Callable[[], float]) -> None:
         self._means = means
         self._clock = clock
-        # Totals and verdicts alone: nobody's tokens need to be in memory for them.
+        # Only totals and verdicts are needed, so no tokens are cached.
         self._tokens = TokenStore(means.store, cache=0)
 
     def has_profile(self, user: str) -> bool:
-        """Whether there is, or may be, a dictionary of this user."""
+        """Whether this user has a dictionary or may get one."""
         return user in self._means.settings[DspamSettings].users
 
     def correct(self, user: str, ref: str, is_spam: bool, deadline: Deadline) -> Corrected:
-        """Teach the user's dictionary, and the one that lends to it. Raises StoreError."""
+        """Teach the user's dictionary and the one that lends to it. Raises StoreError."""
         means, now = self._means, self._clock()
         if not self.has_profile(user):
             return Corrected.NO_PROFILE
@@ -85,8 +87,9 @@ class Corrections:
         return Corrected.TAUGHT if result.learned or result.corrected else Corrected.KNOWN
 
     def take_back(self, user: str, ref: str, was_spam: bool, deadline: Deadline) -> bool:
-        """Undo exactly what a correction taught; False if it taught nothing, or too long ago. Reputation hears what the
-        filter thought. Raises StoreError."""
+        """Undo exactly what a correction taught. False if it taught nothing, or too long ago. Reputation gets the
+        filter's own verdict again. Raises StoreError.
+        """
         means = self._means
         if not self.has_profile(user):
             return False
@@ -100,12 +103,12 @@ class Corrections:
         return undone
 
     def said(self, user: str, refs: Iterable[str]) -> dict[str, bool]:
-        """Of which of the messages the user said what they are, and whether that is spam. Raises StoreError."""
+        """The messages among these that the user has corrected, each with whether it is spam. Raises StoreError."""
         number = find_user(self._means.store, user) if self.has_profile(user) else None
         return {} if number is None else verdicts(self._means.store, number, refs)
 
     def progress(self, user: str) -> Progress:
-        """How much the user's dictionary has learned. Raises StoreError."""
+        """The progress of the user's dictionary. Raises StoreError."""
         store, least = self._means.store, self._means.settings[DspamSettings].least
         try:
             spam, ham = Teacher(store, user, make=False, tokens=self._tokens).totals()

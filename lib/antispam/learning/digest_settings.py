@@ -1,4 +1,4 @@
-"""[digest]: mail that tells users what is kept from them."""
+"""[digest]: mail to users that lists their quarantined messages."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from antispam.settings.values import duration, listed, positive
 
 
 class Often(enum.StrEnum):
-    """How often a user gets a digest, where there is something new."""
+    """How often a user gets a digest, if there is something new."""
 
     NEVER = "never"
     DAILY = "daily"

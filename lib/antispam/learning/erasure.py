@@ -1,4 +1,4 @@
-"""Deleting what is stored about one person. What is still to be sent stays: mail is never lost."""
+"""Erasure of the data of one person. Mail that is still to be sent stays, so that no mail is lost."""
 
 from __future__ import annotations
 
@@ -17,36 +17,38 @@ from antispam.store.personal import TABLES, Holds
 from antispam.store.schema import metadata
 from dspam.store import users
 
-SOMEBODY = "somebody"  # instead of the name of who did something to others
-_BATCH = 100  # rows of one transaction
+SOMEBODY = "somebody"  # replaces the person's name in records about others
+_BATCH = 100  # rows per transaction
 _TRIES = 20
 _T = TypeVar("_T")
 
 
 @dataclasses.dataclass(slots=True)
 class Forgotten:
-    """How many rows of each table went, and of which some are left because they are still needed to deliver mail."""
+    """The number of deleted rows of each table, and the tables in which rows remain because they are still needed to
+    deliver mail.
+    """
 
     rows: dict[str, int] = dataclasses.field(default_factory=dict)
     left: dict[str, int] = dataclasses.field(default_factory=dict)
 
 
 def counted(store: Store, person: Person) -> dict[str, int]:
-    """How many rows of each table are about the person. Raises StoreError."""
+    """The number of rows about the person in each table. Raises StoreError."""
     search = Search(store, person)
     found = {name: sum(1 for _ in search.rows(name)) for name in TABLES}
     return {name: number for name, number in found.items() if number}
 
 
 def forget(store: Store, person: Person, now: float) -> Forgotten:
-    """Delete it, in short transactions; whoever is interrupted begins again. Raises StoreError."""
+    """Delete the person's data in short transactions. After an interruption, call it again. Raises StoreError."""
     search, done = Search(store, person), Forgotten()
-    search.refs, search.kept  # noqa: B018 - what is followed must be known before what leads there is gone
+    search.refs, search.kept  # noqa: B018 - references must be collected before the rows that contain them are deleted
     _note(done, "quarantine_entry", *_quarantine(store, search))
     _note(done, "outbox", *_outbox(store, search, now))
     _note(done, "web_account", _accounts(store, person, search))
     names = [name for name in TABLES if name not in _APART and "user_id" not in TABLES[name].columns]
-    # What others are found by goes last.
+    # Tables that lead to others are deleted last.
     for name in sorted(names, key=lambda name: name in ("history", "fingerprint_report")):
         _note(done, name, _plain(store, name, person, search))
     ids = [row["id"] for row in search.rows("dspam_user")]
@@ -67,7 +69,7 @@ def _note(done: Forgotten, table: str, gone: int, left: int = 0) -> None:
 
 
 def _quarantine(store: Store, search: Search) -> tuple[int, int]:
-    """What is being released stays: were it gone, nobody would get it."""
+    """Delete quarantined mail, except for messages being released, which would be lost."""
     numbers = [row["id"] for row in search.rows("quarantine_entry")]
     gone = 0
     refs: set[str] = set()
@@ -88,7 +90,7 @@ def _outbox(store: Store, search: Search, now: float) -> tuple[int, int]:
 
 
 def _accounts(store: Store, person: Person, search: Search) -> int:
-    """Their own account, and their mailbox in somebody else's."""
+    """Delete their own account, and remove their mailbox from other accounts."""
     found = list(search.rows("web_account"))
     for row in found:
         mailboxes = msgspec.json.decode(row["mailboxes"], type=list[str])
@@ -104,7 +106,7 @@ def _accounts(store: Store, person: Person, search: Search) -> int:
 
 
 def _plain(store: Store, name: str, person: Person, search: Search) -> int:
-    """Delete rows by their keys; where only who did it is named, that name."""
+    """Delete rows by their keys. If a row only names the person as its author, replace that name."""
     by = [column for column, holds in TABLES[name].columns.items() if holds is Holds.BY]
     gone = 0
     for rows in _batches(list(search.rows(name))):
@@ -133,7 +135,7 @@ def _delete(store: Store, name: str, rows: list[Row], by: list[str], person: Per
 
 
 def _is_of_another(row: Row, name: str, person: Person) -> bool:
-    """Whether it is about somebody else, so that only the name of who did it goes."""
+    """Whether the row is about somebody else, so that only the author's name is replaced."""
     own = [str(row[column]) for column, holds in TABLES[name].columns.items() if holds in (Holds.TEXT, Holds.NAME)]
     return not any(person.in_text(one) or person.is_named(one) for one in own)
 

@@ -1,6 +1,7 @@
 """`evaluate`: measures how well the filter classifies labelled mail.
 
-The mail is read in the index's order, as it would have arrived: each message is classified first and taught afterwards.
+The mail is read in the order of the index, which is the order of arrival. Each message is first classified, then
+taught.
 """
 
 from __future__ import annotations
@@ -16,12 +17,12 @@ from antispam.protocols.mailboxes import MailboxError, message
 
 
 class IndexMistake(ValueError):
-    """A line of an index that can't be used; its text names file and line."""
+    """An invalid line of an index. The text names the file and the line."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Entry:
-    """One line of an index: what the message is, its path as written, and where that is."""
+    """One line of an index: the message's class, its path as written, and the resolved path."""
 
     is_spam: bool
     name: str
@@ -46,8 +47,10 @@ class Run:
 
 
 def read_index(index: Path) -> list[Entry]:
-    """The TREC spam track's format: `spam path` or `ham path` a line, paths relative to the index; lines that are empty or
-    start with # are left out. Raises IndexMistake at the first line that is neither, or whose file is missing."""
+    """Read an index in the TREC spam track's format: `spam path` or `ham path` per line, with paths relative to the
+    index; empty lines and lines starting with # are skipped. Raises IndexMistake at the first line that is invalid or
+    whose file is missing.
+    """
     try:
         lines = index.read_text("utf-8", "surrogateescape").splitlines()
     except OSError as error:
@@ -73,7 +76,7 @@ def evaluate(
     done: Callable[[Judged], None] = lambda judged: None,
     clock: Callable[[], float] = time.perf_counter,
 ) -> Run:
-    """Classify each message, then teach what it is, committed before the next. `run` is filled as it goes."""
+    """Classify each message, then teach it, with a commit before the next. `run` is filled continuously."""
     run = run or Run()
     for entry, raw in read(entries):
         start = clock()
@@ -88,7 +91,7 @@ def evaluate(
 
 
 def read(entries: Sequence[Entry]) -> Iterator[tuple[Entry, bytes]]:
-    """Each message of an index, read when it is asked for. Raises IndexMistake for one that can't be read."""
+    """The messages of an index, each read on demand. Raises IndexMistake for an unreadable one."""
     for entry in entries:
         try:
             yield entry, message(entry.path)

@@ -1,4 +1,4 @@
-"""What a report teaches: each reported message is found by its signature, or learned from what came with the report."""
+"""Teaching from reports: each reported message is found by its signature, or learned from the text in the report."""
 
 from __future__ import annotations
 
@@ -21,32 +21,34 @@ from dspam.store import Taught, find_signature, unpack_keys
 
 PERIOD = 3600.0  # seconds, of report_rate
 _TOO_MANY = "You have reported {used} messages in the last hour, which is the limit; please try again later."
-RELEASED_BY_USERS = "spam_action"  # the check of whose verdicts a user may be the judge
+RELEASED_BY_USERS = "spam_action"  # the check whose verdicts a user may overrule
 
 
 def rate_name(user: str) -> str:
-    """Under which name the store counts what a user reports."""
+    """The name of the counter of a user's reports."""
     return f"report {user}"[:255]
 
 
 def count(store: Store, user: str, messages: int, now: float, deadline: Deadline) -> int:
-    """Count what a user reports; returns how many they had reported within the hour before. Raises StoreError."""
+    """Count a user's reported messages. Returns the number reported within the previous hour. Raises StoreError."""
     return -messages + rates.use(store, rate_name(user), messages, now, PERIOD, deadline)
 
 
 def too_many(user: str, used: int) -> Verdict:
-    """What is said to a user who has reported so many messages that no more are taken."""
+    """The refusal for a user who has reported too many messages."""
     return tempfail(_TOO_MANY.format(used=used), f"{user} reported {used} messages", enhanced="4.7.1")
 
 
 def seen(spam: int, ham: int, least: int) -> int:
-    """Of the messages that a dictionary needs, so many of each kind; once it has them, all that it was taught."""
+    """The learned messages that count towards those needed, at most `least` of each kind; once there are enough, all
+    learned messages.
+    """
     return spam + ham if min(spam, ham) >= least else min(spam, least) + min(ham, least)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Lesson:
-    """What a reported message is called and what it consists of; `ref` is ours where the store knows the message."""
+    """The name and the features of a reported message. `ref` is our reference if the store knows the message."""
 
     name: str
     keys: Keys
@@ -55,12 +57,12 @@ class Lesson:
 
 @dataclasses.dataclass(slots=True)
 class Result:
-    """What became of the messages of a report.
+    """The result for the messages of a report.
 
-    missing   how many can't be learned: the store knows none of their signatures, and nothing else came with them
+    missing   the number that cannot be learned: their signatures are unknown and their text is missing
     released  the recipients of messages that are being released
-    subjects  of those that came with their header
-    refs      our references of those that the history knows
+    subjects  the subjects of messages reported with their header
+    refs      our references of messages in the history
     """
 
     learned: int = 0
@@ -78,10 +80,10 @@ class Result:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Means:
-    """What every way to teach needs: forwarding, `bms learn`, the poller of mailboxes.
+    """The services needed by all ways of teaching: forwarding, `bms learn`, the mailbox poller.
 
-    tell     says to the reputation of its sender what a message of that reference was: tell(ref, is_spam)
-    protect  takes what is dangerous or forged out of a message that is released
+    tell     tells the reputation of the sender what the message was: tell(ref, is_spam)
+    protect  removes dangerous or forged parts from a released message
     """
 
     settings: Settings
@@ -94,12 +96,13 @@ class Means:
 def teach(
     forwarded: Forwarded, is_spam: bool, user: str, means: Means, now: float, deadline: Deadline, *, owner: str = ""
 ) -> Result:
-    """Teach what a user reports: their dictionary and the one that lends to it, the reputation of the senders, and the
+    """Teach from a user's report: their dictionary and the one that lends to it, the reputation of the senders, and the
     fingerprints.
 
-    owner  whose dictionary learns, if the user has none of their own
+    owner  the owner of the dictionary that learns, if the user has none
 
-    Raises StoreError if the database can't do so before the deadline."""
+    Raises StoreError if the database cannot do this before the deadline.
+    """
     owner = owner or user
     lending = (name for name in means.settings[DspamSettings].dspam_screener[:1] if name != owner)
     return take(
@@ -145,9 +148,10 @@ def take(
     others    dictionaries that are taught the same: those that lend to the user's
     reported  called with our reference of each message that the store knows
     octets    called with those of each message that came with its octets
-    protect   takes what is dangerous or forged out of a message that is released
+    protect   removes dangerous or forged parts from a released message
 
-    Raises StoreError if the database can't do so before the deadline."""
+    Raises StoreError if the database cannot do this before the deadline.
+    """
     result = Result()
     for report in forwarded.reports:
         lesson = lesson_of(report, user, teacher.number, store)

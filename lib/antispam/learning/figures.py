@@ -1,4 +1,4 @@
-"""Measures of classification: the figures of the TREC spam track (Cormack and Lynam, 2005)."""
+"""Measures of accuracy: the figures of the TREC spam track (Cormack and Lynam, 2005)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Judged:
-    """One message: where it is, what it is, the score (higher is more like spam) and the verdict."""
+    """One message: its path, its class, its score (higher means more like spam) and the verdict."""
 
     path: str
     is_spam: bool
@@ -22,8 +22,10 @@ class Judged:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Figures:
-    """Percentages. lam is the logistic average of the two misclassification rates, in which neither can be bought with the
-    other; one_minus_roca the area above the ROC curve, which needs no threshold; nan where a class is missing."""
+    """The figures as percentages. lam is the logistic average of the two misclassification rates, so neither can be
+    traded for the other. one_minus_roca is the area above the ROC curve, which needs no threshold. nan if a class is
+    missing.
+    """
 
     n: int
     ham: int
@@ -58,7 +60,7 @@ def _percent(part: int, whole: int) -> float:
 
 
 def _lam(lost: int, ham: int, missed: int, spam: int) -> float:
-    """Half a message is added to each count, so that a run without an error has a finite logarithm."""
+    """The logistic average. Half a message is added to each count, so that a run without errors has a finite logarithm."""
     if not ham or not spam:
         return math.nan
     logits = [math.log((errors + 0.5) / (of - errors + 0.5)) for errors, of in ((lost, ham), (missed, spam))]
@@ -66,7 +68,7 @@ def _lam(lost: int, ham: int, missed: int, spam: int) -> float:
 
 
 def area_above(ham: npt.NDArray[np.float64], spam: npt.NDArray[np.float64]) -> float:
-    """The chance that a random ham message scores above a random spam message; equal scores count half."""
+    """The probability that a random ham message scores above a random spam message; equal scores count half."""
     if not len(ham) or not len(spam):
         return math.nan
     ordered = np.sort(ham)
@@ -76,11 +78,11 @@ def area_above(ham: npt.NDArray[np.float64], spam: npt.NDArray[np.float64]) -> f
 
 
 def missed_at(ham: npt.NDArray[np.float64], spam: npt.NDArray[np.float64], lost: float) -> float:
-    """The part of the spam that is missed with the lowest threshold that loses at most the part `lost` of the ham."""
+    """The share of spam missed at the lowest threshold that loses at most the share `lost` of the ham."""
     if not len(ham) or not len(spam):
         return math.nan
     allowed = math.floor(lost * len(ham) + 1e-9)
-    # What scores above the threshold is called spam: the highest `allowed` ham scores may lie above it.
+    # Scores above the threshold mean spam: the highest `allowed` ham scores may be above it.
     threshold = np.sort(ham)[::-1][allowed] if allowed < len(ham) else -math.inf
     return float((spam <= threshold).sum() / len(spam))
 

@@ -49,7 +49,7 @@ class FingerprintSettings(CheckSettings):
 
 
 def key_of(store: Store, now: float, deadline: Deadline | None = None) -> bytes:
-    """The site's key for marks, which all nodes share; made at the first report. Raises StoreError."""
+    """The site's key for marks, shared by all nodes and created at the first report. Raises StoreError."""
     key = known_key(store, deadline)
     if key is None:
         key = _keys[store] = callbacks.secret(store, SECRET, now, deadline)
@@ -57,7 +57,7 @@ def key_of(store: Store, now: float, deadline: Deadline | None = None) -> bytes:
 
 
 def known_key(store: Store, deadline: Deadline | None = None) -> bytes | None:
-    """The same; None if nobody has reported anything yet. Raises StoreError."""
+    """The site's key; None before the first report. Raises StoreError."""
     key = _keys.get(store) or callbacks.known_secret(store, SECRET, deadline)
     if key is not None:
         _keys[store] = key
@@ -65,7 +65,7 @@ def known_key(store: Store, deadline: Deadline | None = None) -> bytes | None:
 
 
 def filter_of(store: Store) -> MarkFilter:
-    """Which marks reports hold, as this process knows it."""
+    """The filter of all marks in reports, as known to this process."""
     found = _filters.get(store)
     return found if found is not None else _filters.setdefault(store, MarkFilter(store))
 
@@ -76,8 +76,9 @@ def marks_of(seen: Shown, key: bytes) -> Marks:
 
 
 def marks_of_report(seen: Shown, key: bytes) -> Marks:
-    """The same of a message that is reported as spam, without the links that its List fields (RFC 2369) name: a list that let
-    spam through writes them under its honest messages as well."""
+    """The marks of a message that is reported as spam, without the links in its List fields (RFC 2369): a list that let
+    spam through also adds them to honest messages.
+    """
     listed = {
         marking.normal_link(link) for field in _LIST_FIELDS for link in _ANGLES.findall(" ".join(seen.header(field)))
     }
@@ -86,7 +87,7 @@ def marks_of_report(seen: Shown, key: bytes) -> Marks:
 
 
 def marks_of_message(message: Message, key: bytes) -> Marks:
-    """The same, made once for each message."""
+    """The marks of a message, computed once per message."""
     known = message.memo.get(SECRET)
     if not isinstance(known, Marks):
         known = message.memo[SECRET] = marks_of(shown(message), key)
@@ -101,7 +102,7 @@ def _shown(raw: bytes) -> Shown:
 
 
 def date_of(raw: bytes, now: float) -> float:
-    """When a message says that it was written, in seconds since the epoch; `now` where it does not say."""
+    """The date that a message claims, in seconds since the epoch; `now` without one."""
     dates = [header.text[:200] for header in split_message(raw)[0] if header.key == b"date"]
     try:
         return email.utils.parsedate_to_datetime(dates[0]).timestamp()
@@ -110,9 +111,9 @@ def date_of(raw: bytes, now: float) -> float:
 
 
 class Fingerprinter:
-    """Records the reports of one reporter. What the database can't do raises StoreError.
+    """Records the reports of one reporter. Failures of the database raise StoreError.
 
-    reporter  the user, HONEYPOT, or ADMINISTRATOR, whose word counts as that of three
+    reporter  the user, HONEYPOT, or ADMINISTRATOR, who counts as three users
     """
 
     def __init__(self, store: Store, settings: FingerprintSettings, reporter: str, now: float) -> None:
@@ -122,11 +123,11 @@ class Fingerprinter:
         self._now = now
 
     def spam(self, raw: bytes, deadline: Deadline | None = None) -> bool:
-        """Whether it was new."""
+        """Report a message as spam. Returns whether the report was new."""
         return self.spam_of(_shown(raw), identity(raw), deadline)
 
     def spam_of(self, seen: Shown, name: str, deadline: Deadline | None = None) -> bool:
-        """The same of a message that was read; `name` is what it is recognised by."""
+        """The same for a parsed message; `name` identifies it."""
         key = key_of(self._store, self._now, deadline)
         marks = marks_of_report(seen, key)
         if not marks:
@@ -147,8 +148,9 @@ class Fingerprinter:
         return is_new
 
     def ham(self, raw: bytes, deadline: Deadline | None = None, *, weight: int = stored.TAUGHT) -> int:
-        """The message is honest: this reporter's reports of it and of its copies are taken back, and what it says is common
-        from now on; with a weight of 1, once others say so, too. Returns how many reports were taken back."""
+        """Report a message as honest: this reporter's reports of it and of its copies are withdrawn, and its marks
+        count as common from now on; with a weight of 1, once others agree. Returns the number of withdrawn reports.
+        """
         key = key_of(self._store, self._now, deadline)
         marks = marks_of(_shown(raw), key)
         who = marking.name_mark(self._reporter, key)
@@ -165,7 +167,7 @@ class Fingerprinter:
         return taken
 
     def forget(self, raw: bytes, deadline: Deadline | None = None) -> None:
-        """What this reporter said about the message was a mistake, either way."""
+        """Withdraw whatever this reporter said about the message."""
         key = key_of(self._store, self._now, deadline)
         name = marking.name_mark(identity(raw), key)
         stored.take_back(self._store, name, marking.name_mark(self._reporter, key), (), deadline)

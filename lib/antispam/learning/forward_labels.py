@@ -1,11 +1,13 @@
-"""The marks of mail clients, in many languages, for a message forwarded in the text of another: data, no code."""
+"""The markers that mail clients write, in many languages, for a message forwarded in the text of another. Data, no
+code.
+"""
 
 from __future__ import annotations
 
 import re
 
 FROM, DATE, TO, CC, SUBJECT, REPLY = "From", "Date", "To", "Cc", "Subject", "Reply-To"
-# The labels of clients, a row a language, in small letters; "_" stands for a blank.
+# The labels of clients, one row per language, in lower case; "_" stands for a blank.
 _LANGUAGES = (
     # From, Date, To, Cc, Subject, Reply-To
     ("from", "sent date sent_on", "to", "cc", "subject", "reply-to"),

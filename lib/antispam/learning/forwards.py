@@ -1,11 +1,11 @@
-"""What a user reports with mail to a training address: which messages, and the ids of our signatures on them.
+"""Reports by mail to a training address: the reported messages, and the ids of our signatures in them.
 
-Users send what they report as their client can: as an attachment (or several), in the text of a mail of their own, or
-resent as it is. Of each reported message come the ids that were found with it, and its octets if there are any. What the
-user wrote is no part of a report, and neither is the signature of their own outgoing mail.
+Users report as their client allows: as one or more attachments, in the text of their own mail, or by resending. Each
+reported message comes with the ids found in it, and its octets if available. The user's own text is not part of a
+report, and neither is the signature of their own outgoing mail.
 
-Anybody can send such mail: everything is bounded by `Limits`, linear in its size, and nothing raises. An id found here is a
-claim. The caller must check in the store whose message it names.
+Anybody can send such mail: everything is bounded by `Limits`, linear in its size, and nothing raises. An id found here
+is only a claim. The caller must check in the store whose message it names.
 """
 
 from __future__ import annotations
@@ -45,13 +45,13 @@ from antispam.text import from_wire
 
 
 class Form(enum.StrEnum):
-    """How a message was reported.
+    """The form in which a message was reported.
 
-    ATTACHED  as an attachment; its octets are those that were attached
-    RESENT    resent (redirected, bounced) as it is; its octets are without the Resent fields and what is above them
-    REBUILT   in the text; its octets are made from what the client left of it
-    TAG       in a form that is not known, in the text or in a file; there are ids but no octets
-    STORED    not by mail: it lies in the user's mailbox, and its octets are those that lie there
+    ATTACHED  as an attachment, with the attached octets
+    RESENT    resent (redirected, bounced); its octets exclude the Resent fields and everything above them
+    REBUILT   in the text; its octets are rebuilt from what the client left of it
+    TAG       in an unknown form, in the text or in a file, with ids but without octets
+    STORED    not by mail: from the user's mailbox, with the octets stored there
     """
 
     ATTACHED = "attached"
@@ -65,9 +65,9 @@ class Form(enum.StrEnum):
 class Report:
     """One reported message.
 
-    signatures  ids, the likeliest first: the first that the store knows is that of this message, others may belong to mail
-                that it quotes
-    octets      the message, None if only its ids are known
+    signatures  ids, the likeliest first: the first known to the store is this message's, others may belong to mail that
+                it quotes
+    octets      the message; None if only its ids are known
     """
 
     form: Form
@@ -82,8 +82,7 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class Forwarded:
-    """All that one mail reports; nothing if no forwarded message could be recognised. `more` says that there was more than
-    `Limits` let through."""
+    """All reports in one mail; none if no forwarded message was recognised. `more` says that `Limits` excluded some."""
 
     reports: tuple[Report, ...] = ()
     more: bool = False
@@ -92,7 +91,7 @@ class Forwarded:
         return bool(self.reports)
 
     def first(self, number: int) -> Forwarded:
-        """So many of the reports, and a word that there were more."""
+        """The first reports, with `more` set if there are others."""
         return self if len(self.reports) <= number else Forwarded(self.reports[:number], more=True)
 
 
@@ -106,7 +105,7 @@ _BEFORE_MESSAGE = b"\xef\xbb\xbf\r\n \t"
 
 
 def reported(raw: bytes, limits: Limits | None = None) -> Forwarded:
-    """What the mail that came to a training address reports, given its octets. Never raises."""
+    """The reports in a mail to a training address, given its octets. Never raises."""
     limits = limits or Limits()
     top = parse_mail(raw[: limits.octets], limits)
     if _is_bounce(top):
@@ -120,7 +119,7 @@ def reported(raw: bytes, limits: Limits | None = None) -> Forwarded:
     texts = _texts(top, limits)
     forwards = _inline_forwards(texts)
     if inline.is_reply(_subject_of(top)) and not any(one.explicit for one in forwards):
-        forwards = []  # an answer to somebody, who is quoted
+        forwards = []  # a reply that quotes somebody
     if attached and not _belongs_to_inline(attached, forwards, top):
         reports = attached[: limits.reports]
     elif forwards:
@@ -137,20 +136,20 @@ def reported(raw: bytes, limits: Limits | None = None) -> Forwarded:
 
 
 def stored(raw: bytes, limits: Limits | None = None) -> Forwarded:
-    """A message out of a user's mailbox, which they moved into their Junk folder or out of it. Never raises."""
+    """The report for a message in a user's mailbox that they moved into or out of their Junk folder. Never raises."""
     limits = limits or Limits()
     raw = raw[: limits.octets]
     return Forwarded((Report(Form.STORED, signatures_of(parse_mail(raw, limits), limits), raw),))
 
 
 def subject(message: bytes) -> str:
-    """The subject of a message as text that can be stored; "" if there is none. Never raises."""
+    """The subject of a message as storable text; "" if there is none. Never raises."""
     values = read_header(message, 0, min(len(message), 1 << 18)).values(b"subject")
     return from_wire(" ".join(decode_words(header_text(values[0][:2_000])).split()), 500) if values else ""
 
 
 def _once(reports: list[Report], limits: Limits, *, more: bool) -> Forwarded:
-    """Without reports of the same message: the same likeliest id, or the same octets."""
+    """The reports without duplicates, which have the same likeliest id or the same octets."""
     kept: list[Report] = []
     ids: set[str] = set()
     octets: set[str] = set()
@@ -165,7 +164,7 @@ def _once(reports: list[Report], limits: Limits, *, more: bool) -> Forwarded:
 
 
 def _is_bounce(top: Part) -> bool:
-    """Whether an MTA returns a message (RFC 3464): nobody reports the message that comes with it."""
+    """Whether it is a bounce (RFC 3464); the returned message is not a report."""
     return top.media_type == "multipart/report" and any(
         part.media_type in {"message/delivery-status", "message/disposition-notification"} for part in top.children
     )
@@ -175,8 +174,9 @@ def _is_bounce(top: Part) -> bool:
 
 
 def resent_block(fields: list[bytes]) -> tuple[int, int] | None:
-    """Where the newest Resent fields stand among these (lower case) names of header fields: the first of them, and the one
-    after the last. A name that comes again belongs to an earlier resending (RFC 5322 section 3.6.6)."""
+    """The place of the newest Resent fields among these (lower-case) names of header fields: the index of the first,
+    and that after the last. A repeated name belongs to an earlier resending (RFC 5322 section 3.6.6).
+    """
     first = next((at for at, name in enumerate(fields) if name.startswith(b"resent-")), None)
     if first is None:
         return None
@@ -189,7 +189,7 @@ def resent_block(fields: list[bytes]) -> tuple[int, int] | None:
 
 
 def _resent(top: Part) -> bytes | None:
-    """The octets of the message that was resent; None if none was."""
+    """The octets of the resent message; None if it is not a resent one."""
     names = [item.name.lower() for item in top.fields]
     block = resent_block(names)
     if block is None:
@@ -211,7 +211,7 @@ def _without_trace(fields: list[Field]) -> list[Field]:
 
 
 def _attached(part: Part, limits: Limits) -> Report | None:
-    """The message that a part carries; None if it carries none."""
+    """The report of the message in a part; None if it contains none."""
     if octets := _octets(part):
         return Report(Form.ATTACHED, signatures_of(parse_mail(octets, limits), limits), octets)
     if ids := likeliest(stored_ids(part, limits), set(), limits):
@@ -220,7 +220,7 @@ def _attached(part: Part, limits: Limits) -> Report | None:
 
 
 def _octets(part: Part) -> bytes | None:
-    """The octets of the message that a part carries, declared or not; None for all else."""
+    """The octets of the message in a part, declared or not; None for other content."""
     if part.media_type in {"message/rfc822", "message/global", "message/news"}:
         octets = part.children[0].raw if part.children else part.content
         return octets if read_header(octets, 0, len(octets)).fields else None
@@ -246,14 +246,14 @@ def _has_message_name(part: Part) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class _Text:
-    """The text that a mail shows, of one kind, its parts joined."""
+    """The visible text of a mail of one type, with its parts joined."""
 
     is_html: bool
     source: str
 
 
 def _texts(top: Part, limits: Limits) -> list[_Text]:
-    """The HTML and the plain text of the mail's own."""
+    """The mail's own HTML and plain text."""
     pieces: dict[bool, list[str]] = {True: [], False: []}
     left = limits.text
     for part in own_parts(top):
@@ -274,10 +274,10 @@ def _decoded(part: Part, limit: int) -> str:
 
 
 def _inline_forwards(texts: list[_Text]) -> list[inline.Inline]:
-    """The forwards of the alternative in which most can be told apart, in doubt the HTML, which is what the sender sent.
+    """The forwards in the alternative in which most can be distinguished, by default the HTML, which the sender sent.
 
-    A tag in HTML is a comment, which a client drops when it makes plain text of it, and the other way round: of one message
-    the ids of all alternatives are taken.
+    A tag in HTML is a comment, which a client drops when it converts to plain text, and vice versa. So the ids of all
+    alternatives of a message are used.
     """
     by_text = [inline.find(text.source, text.is_html) for text in texts]
     best = max(by_text, key=len, default=[])
@@ -294,10 +294,10 @@ def _inline_forwards(texts: list[_Text]) -> list[inline.Inline]:
 
 
 def _belongs_to_inline(attached: list[Report], forwards: list[inline.Inline], top: Part) -> bool:
-    """Whether attached messages came along with the one that is forwarded in the text, as attachments of its own.
+    """Whether attached messages belong to the message forwarded in the text, as its own attachments.
 
-    They did where the client says that it forwards, not replies; unless one of them is that very message, which some clients
-    attach as well.
+    They do if the client says that it forwards, not replies, unless one of them is that message itself, which some
+    clients also attach.
     """
     if not forwards:
         return False
@@ -317,7 +317,7 @@ def _plain(text: str) -> str:
 
 
 def _tagged(top: Part, texts: list[_Text], mine: set[str], limits: Limits) -> list[Report]:
-    """One report of the ids in the text, or of those in attached texts: there is no telling what belongs to which message."""
+    """A single report with the ids in the text or in attached texts, because their messages cannot be told apart."""
     ids = [one for text in texts for one in inline.signatures(text.source, text.is_html)]
     kept = likeliest(ids, mine, limits) or tuple(one for one in signatures_of(top, limits) if one not in mine)
     return [Report(Form.TAG, kept)] if kept else []

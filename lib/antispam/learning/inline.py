@@ -1,4 +1,4 @@
-"""Messages forwarded in the text of another mail: found, and made into messages again.
+"""Finds messages that are forwarded in the text of another mail.
 
     ---------- Forwarded message ---------        a marker, in many wordings, or none (Outlook)
     From: Ann <ann@example.org>                   the block: labels in the language of the client
@@ -7,9 +7,9 @@
 
     Hello,                                        the body, up to the end of the text
 
-All of it may be quoted with "> ", or be HTML. What the user wrote above is no part of it. Everything after a block
-belongs to what is forwarded, other blocks too (a forward of a forward), unless it can be seen where it ends: at an end marker,
-as mutt writes it, where quoting ends, or at our own tag.
+All of it may be quoted with "> ", or be HTML. The user's text above is not part of it. Everything after a block belongs
+to the forwarded message, including other blocks (a forward of a forward), unless its end is visible: an end marker, as
+mutt writes, the end of quoting, or our own tag.
 
 Linear in the length of the text, never raises.
 """
@@ -37,11 +37,11 @@ from antispam.learning.shown_lines import Line, lines_of
 from dspam import html
 from dspam.tags import LONGEST_ID, extract_signature_tags
 
-_MAX_BLOCK = 200  # lines of a block: "all headers" are some eighty
+_MAX_BLOCK = 200  # lines of a block; "all headers" are about eighty
 _SHORT = 12
 _MAX_VALUE = 1_000
 _MAX_MARKER = 200
-_WRAPS_AT = 60  # a shorter line was not wrapped by a client
+_WRAPS_AT = 60  # clients do not wrap shorter lines
 _BLANKS_ALLOWED = 3  # between a marker and its block
 
 _LABEL = re.compile(r"[*_ \t\xa0]{0,8}+([^\W\d_][^:：*<>@]{0,30}?)[*_ \t\xa0]{0,4}[:：][*_ \t\xa0]*+(.*)", re.DOTALL)
@@ -54,11 +54,11 @@ _SIGNATURE_FIELD = "x-dspam-signature"
 class Inline:
     """One forwarded message.
 
-    fields      From, To, Cc, Reply-To, Subject, Date as far as the block has them, as text
+    fields      From, To, Cc, Reply-To, Subject, Date, as text, if the block has them
     body        the text or the HTML after the block
-    signatures  ids that came with it, the likeliest first: of a field in the block, then those of tags from the last to the
-                first, because the tag of a message stands behind all that the message quotes
-    explicit    whether the client wrote that this is forwarded, and not only what a reply has too
+    signatures  the ids in it, the likeliest first: of a field in the block, then of tags from the last to the first,
+                because the tag of a message follows all its quoted text
+    explicit    whether the client marked it as forwarded, and did not only write what replies have, too
     """
 
     fields: dict[str, str]
@@ -70,7 +70,7 @@ class Inline:
 
 @dataclass(slots=True)
 class _Block:
-    """Where a forward begins (its marker or its first label), where its body begins, and what stands between."""
+    """The place of a forward: its start (marker or first label), the start of its body, and the fields between."""
 
     start: int
     body: int
@@ -78,18 +78,18 @@ class _Block:
     fields: dict[str, str] = field(default_factory=dict)
     named: list[str] = field(default_factory=list)
     explicit: bool = False
-    enough: bool = False  # labels to be one
+    enough: bool = False  # enough labels for a block
     has_end: bool = False  # mutt writes an end marker after this one
     end: int | None = None
 
 
 def find(source: str, is_html: bool) -> list[Inline]:
-    """The messages that are forwarded in a text, outermost ones only."""
+    """The messages forwarded in a text, only the outermost ones."""
     lines = lines_of(source, is_html)
     blocks = _Cutter(source, lines, is_html).cut()
     found = [_inline(source, lines, block, is_html) for block in blocks]
     if len(found) == 1 and blocks[0].end is not None:
-        # What is forwarded may contain what looks like its end, with our tag behind it.
+        # A forwarded message may contain what looks like its end, followed by our tag.
         rest = _tags(source[lines[blocks[0].end].start :], is_html)[::-1]
         found[0] = replace(found[0], signatures=tuple(dict.fromkeys([*found[0].signatures, *rest])))
     return found
@@ -115,7 +115,7 @@ def _tags(source: str, is_html: bool) -> list[str]:
     ids = extract_signature_tags(source)[1]
     if "\0" in source:  # UTF-16 that did not say so
         ids += extract_signature_tags(source.replace("\0", ""))[1]
-    if is_html and "&" in source:  # escaped in a way of its own (&#60;), or twice
+    if is_html and "&" in source:  # escaped in other ways (&#60;), or twice
         ids += extract_signature_tags(html.unescape(source))[1]
     return ids
 
@@ -131,7 +131,7 @@ def _named(text: str) -> str | None:
 
 
 class _Cutter:
-    """Walks down the lines, and keeps in mind which forward is open and what is open within it."""
+    """Walks through the lines and tracks the open forward and what is open within it."""
 
     def __init__(self, source: str, lines: list[Line], is_html: bool) -> None:
         self.source = source
@@ -142,10 +142,10 @@ class _Cutter:
         self.inner = 0  # forwards with an end marker that are open within it
         self.blocks = 0  # all blocks within it
         self.tags: set[str] = set()  # in it so far
-        self.read_to = 0  # in the source: where tags were looked for
+        self.read_to = 0  # the position in the source up to which tags were searched
 
     def cut(self) -> list[_Block]:
-        """The blocks that are not within the body of another one, each with its end."""
+        """The blocks outside the bodies of others, each with its end."""
         marker: tuple[int, str] | None = None
         at = 0
         while at < len(self.lines):
@@ -162,7 +162,7 @@ class _Cutter:
                 if block.enough:
                     self.begin(block)
                     marker, at = None, block.body
-                else:  # looked at again from its next line, unless it is so long that this takes much time
+                else:  # examined again from its next line, unless it is too long
                     at += 1 if block.body - at <= _SHORT else block.body - at
                 continue
             elif marker and not line.blank:
@@ -192,15 +192,16 @@ class _Cutter:
         self.read_to = self.offset(block.body)
 
     def is_complete(self, following: _Block) -> bool:
-        """Whether the forward that is open ended before the following block: our tag is the last of a message, so there are
-        more of them than messages within it."""
+        """Whether the open forward ended before the following block. Our tag is at the end of a message, so then there
+        are more tags than messages within it.
+        """
         at = self.offset(following.start)
         self.tags.update(_tags(self.source[self.read_to : at], self.is_html))
         self.read_to = max(self.read_to, at)
         return len(self.tags) > self.blocks
 
     def behind_tag(self, at: int, lowest: int) -> int:
-        """The line after the last one with a tag before a line: what stands between is the user's."""
+        """The line after the last tag before a line: the text between is the user's."""
         for number in range(at - 1, lowest - 1, -1):
             if "DSPAM:" in self.source[self.lines[number].start : self.lines[number].end]:
                 return number + 1
@@ -211,12 +212,12 @@ class _Cutter:
 
 
 def _quoting_ends(lines: list[Line], at: int, level: int) -> bool:
-    """Whether the author speaks again. A line that goes on where a quoted one ends was only wrapped."""
+    """Whether the quoting ends and the author continues. A line that continues a quoted one was only wrapped."""
     return lines[at].level < level and not lines[at].blank and at > 0 and lines[at - 1].blank
 
 
 def _marker(text: str) -> str | None:
-    """ "end", "forward", or "other" (words between dashes) for a line that may stand above a block."""
+    """ "end", "forward", or "other" (words between dashes) for a line that may precede a block."""
     if len(text) > _MAX_MARKER:
         return None
     words = text.strip(" \t\xa0*_")
@@ -231,7 +232,9 @@ def _marker(text: str) -> str | None:
 
 
 def _read_block(lines: list[Line], at: int, is_html: bool, marker: tuple[int, str] | None) -> _Block | None:
-    """The block that begins at a line, None if none does. A marker makes up for one label, and lets any field be first."""
+    """The block that begins at a line; None if there is none. A marker replaces one label, and allows any field to be
+    first.
+    """
     if marker and at - marker[0] > _BLANKS_ALLOWED + 1:
         marker = None
     label = _label(lines[at].text)
@@ -280,13 +283,13 @@ def _read_labels(lines: list[Line], at: int, is_html: bool, block: _Block) -> No
 
 
 def _goes_on(lines: list[Line], at: int, block: _Block) -> bool:
-    """Whether a block goes on after an empty line: some clients write one after each label."""
+    """Whether a block continues after an empty line: some clients write one after each label."""
     label = _label(lines[at].text) if at < len(lines) and lines[at].level == block.level else None
     return bool(label and label[0] and label[0] not in block.fields)
 
 
 def _continues(previous: Line, line: Line, value: str, is_html: bool) -> bool:
-    """Whether a line without a label is the rest of the one before: wrapped, folded, or a value below its label."""
+    """Whether a line without a label continues the previous one: wrapped, folded, or a value below its label."""
     if not value:
         return True
     if is_html:
@@ -300,7 +303,7 @@ def _continues(previous: Line, line: Line, value: str, is_html: bool) -> bool:
 
 
 def _label(text: str) -> tuple[str, str] | None:
-    """The field that a line's label means ("" for a field that no reader needs) and the value; None for other lines."""
+    """The field of a line's label ("" for an unneeded field) and the value; None for other lines."""
     found = _LABEL.match(text)
     if not found:
         return None
@@ -320,7 +323,7 @@ def _inline(source: str, lines: list[Line], block: _Block, is_html: bool) -> Inl
         body = source[body_at:end]
     else:
         within = lines[block.body : stop]
-        level = min((line.level for line in within if not line.blank), default=0)  # some clients quote the body alone
+        level = min((line.level for line in within if not line.blank), default=0)  # some clients quote only the body
         body = "\n".join(_unquoted(source[line.start : line.end], max(level, block.level)) for line in within)
     quoted = [found for line in lines[block.body : stop] if (found := _named(line.text))]
     ids = dict.fromkeys(block.named + _tags(source[start:end], is_html)[::-1] + quoted)

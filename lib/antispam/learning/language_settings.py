@@ -1,4 +1,4 @@
-"""[web]: the language of those who chose none."""
+"""[web]: the default language."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from antispam.settings import option, section
 
 @section("web")
 class LanguageSettings:
-    """[web]: which language people read (docs/web.md, Languages)."""
+    """[web]: the languages of people (docs/web.md, Languages)."""
 
     language: str = option(
         ENGLISH,

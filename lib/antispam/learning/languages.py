@@ -1,7 +1,8 @@
-"""The languages of people: catalogues, the one that somebody reads, and how it writes times and numbers.
+"""The languages of people: their catalogues, and their formats of times and numbers.
 
-A catalogue is a file `locale/LANGUAGE/LC_MESSAGES/console.po`, read when it is first needed; nothing is compiled. English has
-none: its texts are the messages. Babel is imported where another language is needed: a worker of the filter seldom does.
+A catalogue is a file `locale/LANGUAGE/LC_MESSAGES/console.po`, read when it is first needed; nothing is compiled.
+English has none: its texts are the messages. Babel is imported only for other languages, which a worker of the filter
+seldom needs.
 """
 
 from __future__ import annotations
@@ -22,27 +23,27 @@ _CATALOGUE = "LC_MESSAGES/console.po"
 
 @functools.cache
 def codes() -> tuple[str, ...]:
-    """The code of every language that there is, English first."""
+    """The codes of all available languages, English first."""
     return (ENGLISH, *sorted(path.parents[1].name for path in _LOCALE.glob(f"*/{_CATALOGUE}")))
 
 
 @functools.cache
 def languages() -> dict[str, str]:
-    """The same, each with its name as those who speak it write it."""
+    """The same, each with its name in the language itself."""
     from babel import Locale
 
     return {code: Locale.parse(code).get_language_name(code) or code for code in codes()}
 
 
 def check_language(code: str) -> None:
-    """Raises ValueError, with a sentence for people, for a language that there is not."""
+    """Raises ValueError, with a sentence for people, for an unknown language."""
     if code not in codes():
         raise ValueError(f"there is no such language; there are {', '.join(codes())}")
 
 
 @functools.cache
 def texts(language: str) -> gettext.NullTranslations:
-    """The catalogue of a language out of codes()."""
+    """The catalogue of a language in codes()."""
     if language == ENGLISH or language not in codes():
         return gettext.NullTranslations()
     from babel.messages.mofile import write_mo
@@ -56,7 +57,7 @@ def texts(language: str) -> gettext.NullTranslations:
 
 
 def time_in(language: str, seconds: float) -> str:
-    """A time (seconds since the epoch) to the minute. English gets ISO 8601's date: 6/7 is in June, or in July."""
+    """A time (seconds since the epoch) to the minute. English uses ISO 8601 dates, because 6/7 may be in June or July."""
     if language == ENGLISH:
         return local_time(seconds)
     from babel.dates import format_skeleton
@@ -69,7 +70,7 @@ def time_in(language: str, seconds: float) -> str:
 
 
 def day_in(language: str, day: date) -> str:
-    """A day of a year that is known, written as time_in() does."""
+    """A day without its year, in the style of time_in()."""
     if language == ENGLISH:
         return f"{day:%m-%d}"
     from babel.dates import format_skeleton
@@ -85,7 +86,7 @@ def number_in(language: str, value: float, pattern: str = "#,##0") -> str:
 
 
 def octets_in(language: str, octets: float) -> str:
-    """A size, in thousands as mail programs show it: "20.9 kB"."""
+    """A size, in decimal units like mail programs: "20.9 kB"."""
     size, unit = float(octets), "B"
     for larger in ("kB", "MB", "GB", "TB"):
         if size < 1000:

@@ -1,7 +1,7 @@
-"""Single messages out of people's mailboxes, taught in their name: for `bms learn`, and for the poller of Junk folders.
+"""Lessons with single messages from people's mailboxes, for `bms learn` and the poller of Junk folders.
 
-They go the way of a forwarded message: the signature finds what was stored of it, else its text is learned; what was taught
-before teaches nothing, and the opposite takes it back.
+They are treated like forwarded messages: the signature finds the stored features, else the text is learned. A repeated
+lesson teaches nothing, and the opposite undoes it.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _LONGEST_USER = 320  # characters, as in the store
 
 
 class Outcome(enum.IntEnum):
-    """How a lesson ended; the numbers are those of sysexits.h, by which programs that call `bms learn` know it."""
+    """The outcome of a lesson. The numbers are exit statuses of sysexits.h, for callers of `bms learn`."""
 
     TAUGHT = 0
     NO_MAIL = 65  # EX_DATAERR
@@ -38,14 +38,14 @@ class Outcome(enum.IntEnum):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Answer:
-    """How a lesson ended, and a sentence about it."""
+    """The outcome of a lesson, and a sentence about it."""
 
     outcome: Outcome
     text: str
 
 
 class Lessons:
-    """Teaches; safe from any thread.
+    """Teaches lessons. Thread-safe.
 
     clock  seconds since the epoch
     """
@@ -56,11 +56,11 @@ class Lessons:
         self._addresses = Addresses(means.settings[DspamSettings])
 
     def user_of(self, login: str) -> str:
-        """Who a login is: a user of the filter; else the login itself, in small letters."""
+        """The user of a login: a user of the filter, else the login itself in lower case."""
         return self._addresses.user_of_login(login) or login.lower()
 
     def teach(self, login: str, is_spam: bool, raw: bytes, deadline: Deadline) -> Answer:
-        """Teach one message in the name of whoever has this login. Never raises for what a message or the store may do."""
+        """Teach one message for the user of this login. Never raises because of a message or the store."""
         if not login or len(login) > _LONGEST_USER or not login.isprintable():
             return Answer(Outcome.NO_USER, f"'{for_log(login, 60)}' is no user")
         if not is_mail(raw):
@@ -77,7 +77,7 @@ class Lessons:
         return answer
 
     def _owner(self, user: str) -> str:
-        """Whose dictionary learns what a user teaches; "" for nobody's."""
+        """The owner of the dictionary that learns a user's lessons; "" for none."""
         dspam = self._means.settings[DspamSettings]
         if user in dspam.users:
             return user
@@ -96,7 +96,9 @@ class Lessons:
         return Answer(Outcome.TAUGHT, f"learned as {kind}" if result.learned else f"{kind} already; nothing changed")
 
     def _what(self, raw: bytes, owner: str) -> Forwarded:
-        """What the message is: its signature, unless `bms train` taught its octets once. Raises StoreError."""
+        """The reported form of the message: by its signature, unless `bms train` has taught its octets. Raises
+        StoreError.
+        """
         found = stored(raw)
         if self._means.dictionaries.make(owner).said(identity(raw)) is None:
             return found

@@ -1,4 +1,4 @@
-"""[web]: by what people log in to the console, and which mailbox is theirs where the site knows them and we do not."""
+"""[web]: the methods of login to the console, and the mailboxes of people who have only an account of the site."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ MAX_LOGIN = 255
 
 
 class By(enum.StrEnum):
-    """By what somebody may log in."""
+    """A method of login."""
 
-    PASSWORD = "password"  # of an account of ours
-    IMAP = "imap"  # the site's mailbox server takes name and password
+    PASSWORD = "password"  # the password of one of our accounts
+    IMAP = "imap"  # the site's mailbox server checks name and password
     LDAP = "ldap"  # the site's directory does
-    HEADER = "header"  # a proxy before the console has asked them
+    HEADER = "header"  # a proxy before the console has authenticated them
 
 
 _read_way = choice(By)
@@ -34,7 +34,7 @@ def _ways(text: str) -> tuple[str, ...]:
 
 
 def _proxies(items: tuple[str, ...]) -> None:
-    """A name is no proof of who asks."""
+    """Check the addresses of proxies. Names are refused, because they do not prove who connects."""
     for item in items:
         if parse_network(item) is None:
             raise ValueError(f"{item}: expected addresses and networks, such as 127.0.0.1, 192.0.2.0/28")
@@ -50,7 +50,7 @@ def _url(*schemes: str) -> Callable[[str], None]:
         if not text:
             return
         parts = urlsplit(text)
-        port = parts.port  # raises ValueError for what is none
+        port = parts.port  # raises ValueError for an invalid port
         bad = (
             parts.scheme not in schemes
             or not parts.hostname
@@ -65,7 +65,7 @@ def _url(*schemes: str) -> Callable[[str], None]:
 
 
 def is_here(url: str) -> bool:
-    """Whether the server of a URL is on this machine, so that nobody listens in."""
+    """Whether the server of a URL is on this machine, so that nobody can eavesdrop."""
     host = urlsplit(url).hostname or ""
     address = parse_ip(host)
     return host == "localhost" or (address is not None and address.is_loopback)
@@ -73,7 +73,7 @@ def is_here(url: str) -> bool:
 
 @section("web")
 class LoginSettings:
-    """[web]: by what people log in (docs/web.md)."""
+    """[web]: the methods of login (docs/web.md)."""
 
     login_by: tuple[str, ...] = option(
         ("password",),
@@ -127,7 +127,7 @@ class LoginSettings:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What keeps people from logging in, but no mail from its way."""
+        """Problems that prevent logins but do not affect mail."""
         if self.ldap_password_file is not None:
             try:
                 password_in(self.ldap_password_file)
@@ -137,8 +137,7 @@ class LoginSettings:
 
 
 def login_name(text: str) -> str:
-    """A name of the site in the one form in which we know it; "" for what can be none, or could mean several people to the
-    server that is asked."""
+    """A name of the site in canonical form; "" if it is invalid or may mean several people to the server that is asked."""
     name = unicodedata.normalize("NFKC", text).lower()
     if not 0 < len(name) <= MAX_LOGIN or not name.isprintable() or name.startswith("."):
         return ""
@@ -146,8 +145,9 @@ def login_name(text: str) -> str:
 
 
 def mailbox_of(name: str, settings: LoginSettings, addresses: Addresses) -> str:
-    """Whose quarantine belongs to a name of the site: the user of the filter whose name or address it is; else the address,
-    that of login_domain for a name without an @. A user who has a whole domain is many people, and nobody's."""
+    """The mailbox of a name of the site: the user of the filter with that name or address, else the address itself, in
+    login_domain for a name without an @. A user who has a whole domain stands for many people and is nobody's mailbox.
+    """
     address = name if "@" in name or not settings.login_domain else f"{name}@{settings.login_domain.lower()}"
     for login in (name, address):
         user = addresses.user_of_login(login)

@@ -17,15 +17,15 @@ from antispam.store import Store
 from antispam.store.own_history import Whose
 from antispam.store.preferences import Preference, of_user, of_users
 
-_USUAL = 320  # characters of an address that may be remembered
-_FEW = 10  # users; for so few, one question each costs no more
-REMEMBERED = 5.0  # seconds for which preferences are not asked for again
+_USUAL = 320  # characters of the longest address that is cached
+_FEW = 10  # users; for so few, one query each costs no more
+REMEMBERED = 5.0  # seconds for which preferences are cached
 _MOST_WISHES = 1_000  # combinations of preferences
-_MOST = 50_000  # users whose preferences a worker remembers; more than a message has recipients
+_MOST = 50_000  # users whose preferences a worker caches; more than a message has recipients
 
 
 class AddressList:
-    """Addresses, and domains as `@example.com` or `example.com`, as configuration lists them."""
+    """A list of addresses, and domains as `@example.com` or `example.com`, from the configuration."""
 
     def __init__(self, items: Iterable[str]) -> None:
         self._items = frozenset(map(_listed, items))
@@ -36,12 +36,12 @@ class AddressList:
 
 @functools.lru_cache(maxsize=64)
 def address_list(items: tuple[str, ...]) -> AddressList:
-    """The list of a setting, made once: it is asked for each recipient."""
+    """The list of a setting, made once, because each recipient needs it."""
     return AddressList(items)
 
 
 def _listed(item: str) -> str:
-    """An item of a list or map in the form in which addresses are looked up, an internationalised domain included."""
+    """An item of a list or map in the form for look-ups, with an internationalised domain converted."""
     mailbox = parse_mailbox(item)
     if mailbox.local and mailbox.domain:
         return f"{mailbox.local.lower()}@{mailbox.domain}"
@@ -49,8 +49,9 @@ def _listed(item: str) -> str:
 
 
 def _forms(address: str) -> tuple[str, ...]:
-    """The ways in which a list or map may mean an address, the most exact first: as it is, without its +detail (RFC 5233), its
-    domain."""
+    """The forms in which a list or map may contain an address, the most specific first: itself, without its +detail
+    (RFC 5233), its domain.
+    """
     return _remembered_forms(address) if len(address) <= _USUAL else _new_forms(address)
 
 
@@ -67,7 +68,7 @@ _remembered_forms = functools.lru_cache(maxsize=4096)(_new_forms)  # each recipi
 
 
 def is_listed(message: Message, senders: AddressList) -> bool:
-    """Whether the envelope sender or the author is in the list, and SPF or DKIM prove who that is."""
+    """Whether the envelope sender or the author is in the list and proved by SPF or DKIM."""
     sender = parse_mailbox(message.mail_from)
     if message.mail_from in senders and is_proved(message, sender.domain):
         return True
@@ -88,26 +89,27 @@ class Addresses:
         self._by_local_part = {local: min(users) for local, users in owners.items() if len(users) == 1}
 
     def user_of(self, address: str) -> str | None:
-        """Whose mail it is; None for nobody in particular."""
+        """The user whose mail it is; None if there is none."""
         return next((self._by_address[form] for form in _forms(address) if form in self._by_address), None)
 
     def mailbox_of(self, address: str) -> str:
-        """Under which name mail to this address is kept and listed: its user's, or the address itself in small letters."""
+        """The name under which mail to this address is kept and listed: its user's, or the address in lower case."""
         return self.user_of(address) or address.lower()
 
     def whose(self, mailbox: str) -> Whose:
-        """Which mail is kept and listed under this name."""
+        """The addresses whose mail is kept and listed under this name."""
         own = self.users.get(
             mailbox, (mailbox,) if "@" in mailbox else ()
-        )  # a name alone must not be taken for a domain
+        )  # a plain name must not be mistaken for a domain
         exact = {_listed(address) for address in own}
         others = [address for address in self._by_address if "@" in address and self._by_address[address] != mailbox]
         within = [address for address in others if exact & set(_forms(address))]
         return Whose(tuple(own), tuple(within))
 
     def user_of_login(self, login: str) -> str | None:
-        """Who authenticated under this name: a user's own name, one of the addresses, or the part before the @ of addresses
-        that are all one user's (jim for jim@example.com)."""
+        """The user who authenticates with this name: a user's own name, one of the addresses, or the part before the @
+        of addresses that all belong to one user (jim for jim@example.com).
+        """
         name = login.lower()
         if name in self.users:
             return name
@@ -115,7 +117,7 @@ class Addresses:
 
 
 class People:
-    """The users of a worker; safe from any thread.
+    """The users of a worker. Thread-safe.
 
     clock  seconds that never run backwards
     """
@@ -131,16 +133,17 @@ class People:
         self._made: dict[tuple[object, ...], DspamSettings] = {}
 
     def user_of(self, address: str) -> str | None:
-        """Whose mail it is; None for nobody in particular."""
+        """The user whose mail it is; None if there is none."""
         return self.addresses.user_of(address)
 
     def mailbox_of(self, address: str) -> str:
-        """Under which name mail to this address is kept and listed."""
+        """The name under which mail to this address is kept and listed."""
         return self.addresses.mailbox_of(address)
 
     def settings_for(self, user: str | None, deadline: Any = None) -> DspamSettings:
-        """[dspam] as it holds for this user: the configuration with the preferences of the site, the group and the user.
-        What is set is known here within a few seconds. Raises StoreError."""
+        """The [dspam] settings for this user: the configuration with the preferences of the site, the group and the
+        user. Changes take effect within a few seconds. Raises StoreError.
+        """
         until, known = self._known.get(user, (0.0, self._settings))
         if self._clock() < until:
             return known
@@ -151,8 +154,9 @@ class People:
         return found
 
     def ask_for(self, users: Iterable[str], deadline: Any = None) -> None:
-        """Learn the preferences of many users with a few queries, so that settings_for() need not ask for each. Raises
-        StoreError."""
+        """Load the preferences of many users with a few queries, so that settings_for() need not query each. Raises
+        StoreError.
+        """
         now = self._clock()
         unknown = [user for user in dict.fromkeys(users) if self._known.get(user, (0.0, None))[0] <= now]
         if self._store is None or len(unknown) < _FEW:
@@ -160,14 +164,16 @@ class People:
         if len(self._known) + len(unknown) > _MOST:
             self._known.clear()
         for user, found in of_users(self._store, unknown, deadline).items():
-            # From the end of the asking: a message has all of it in hand then.
+            # Counted from the end of the query, so that they last for the whole message.
             self._known[user] = (self._clock() + REMEMBERED, self._overruled(user, found))
 
     def _resolved(self, user: str | None, deadline: Any) -> DspamSettings:
         return self._overruled(user, [] if self._store is None else of_user(self._store, user, deadline))
 
     def _overruled(self, user: str | None, preferences: list[Preference]) -> DspamSettings:
-        """Users who want the same share one object: to make one takes as long as there are users."""
+        """The settings with these preferences. Users with equal preferences share one object, because making one takes
+        time proportional to the number of users.
+        """
         learns_all = user in self._settings.dspam_train
         key = (learns_all, *((one.name, one.value) for one in preferences))
         made = self._made.get(key)

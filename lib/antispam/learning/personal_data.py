@@ -1,4 +1,4 @@
-"""What is stored about one person: who they are, and the rows that concern them, table by table."""
+"""The data stored about one person: their names, and the rows that concern them, table by table."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ from antispam.store.schema import metadata
 Row = Mapping[Any, Any]
 _PAGE = 500  # rows
 _MAILS = 20  # messages, which may be large
-_FOLLOWED = 500  # references that one query looks up
+_FOLLOWED = 500  # references per query
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Person:
-    """Somebody by their address.
+    """A person, identified by their address.
 
-    names   in lower case: the address, and the user and login that are theirs alone
-    hidden  what a history with hashed addresses has instead of the address; "" if it was never hashed
-    shares  the dictionary that they share with others, "" for none: it says nothing about them
+    names   in lower case: the address, and the user and login that only they have
+    hidden  the hash of the address in the history; "" if it was never hashed
+    shares  a dictionary that they share with others; "" for none. It reveals nothing about them
     others  further addresses of the same user
     """
 
@@ -46,11 +46,11 @@ class Person:
     others: tuple[str, ...] = ()
 
     def in_text(self, text: str) -> bool:
-        """Whether their address stands in it, in whatever form an envelope gives it (with a detail, as SRS, BATV or VERP)."""
+        """Whether the text contains their address, in any envelope form (with a detail, or in SRS, BATV or VERP)."""
         return _pattern(self.address, self.hidden).search(text) is not None
 
     def is_named(self, text: str) -> bool:
-        """Whether it is their name, alone or as the last word, as in `login ann`."""
+        """Whether the text is their name, alone or as the last word, as in `login ann`."""
         name = text.lower()
         return name in self.names or any(name.endswith(f" {one}") for one in self.names)
 
@@ -70,7 +70,7 @@ def _pattern(address: Mailbox, hidden: str) -> re.Pattern[str]:
 
 
 def _spellings(domain: str) -> Iterator[str]:
-    """The domain as the DNS has it, and as people write it."""
+    """The domain in A-labels and in U-labels."""
     yield domain
     try:
         yield domain.encode("ascii").decode("idna")
@@ -79,9 +79,9 @@ def _spellings(domain: str) -> Iterator[str]:
 
 
 def person_of(address: str, settings: Settings, store: Store | None = None) -> Person:
-    """Whose address it is, by the configuration. Raises ValueError for what is no address, and StoreError.
+    """The person of an address, by the configuration. Raises ValueError for an invalid address, and StoreError.
 
-    store  where the history may have it as a hash
+    store  the store whose history may have the address as a hash
     """
     mailbox = parse_mailbox(address)
     if not mailbox.local or "." not in mailbox.domain or not address.isprintable() or "*" in address:
@@ -96,15 +96,16 @@ def person_of(address: str, settings: Settings, store: Store | None = None) -> P
             names.add(mailbox.local.lower())
         others = [one for one in own if str(parse_mailbox(one)).lower() != str(mailbox).lower()]
     else:
-        shares = user  # all of a domain, for example
+        shares = user  # a whole domain, for example
     local = hidden_local(store, mailbox) if store is not None else ""
     hidden = f"{local}@{mailbox.domain}" if local else ""
     return Person(mailbox, frozenset(names), hidden, shares, tuple(others))
 
 
 class Search:
-    """Finds the rows about a person. What one table says is followed into others: a message of the history has rows elsewhere,
-    a user has a dictionary. Reads in pages. Every method raises StoreError."""
+    """Finds the rows about a person. References are followed into other tables: a message in the history has rows
+    elsewhere, and a user has a dictionary. Reads in pages. Every method raises StoreError.
+    """
 
     def __init__(self, store: Store, person: Person) -> None:
         self._store = store
@@ -112,7 +113,7 @@ class Search:
         self._special: dict[str, Callable[[], Iterator[Row]]] = {
             "history": lambda: self._where("history", "ref", self.refs),
             "history_address": lambda: self._where("history_address", "ref", self.refs),
-            "history_sum": lambda: iter(()),  # what names somebody there goes with the rows of the history
+            "history_sum": lambda: iter(()),  # names in it are deleted with the rows of the history
             "stored_message": self._messages,
             "stored_piece": lambda: iter(()),  # part of stored_message
             "quarantine_entry": self._entries,
@@ -136,12 +137,12 @@ class Search:
 
     @functools.cached_property
     def refs(self) -> frozenset[str]:
-        """The references of messages of the history that they sent, wrote or got, or that name them."""
+        """The references of messages in the history that they sent, wrote or received, or that name them."""
         return frozenset(row["ref"] for row in self._by_columns("history")) | {row["ref"] for row in self._mentions()}
 
     @functools.cached_property
     def kept(self) -> frozenset[str]:
-        """The references of quarantined messages in which they are named."""
+        """The references of quarantined messages that name them."""
         table = metadata.tables["stored_message"]
         found: set[str] = set()
         last = ""

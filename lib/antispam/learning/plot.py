@@ -1,4 +1,4 @@
-"""The plots of an evaluation: possible thresholds, and the speed of learning."""
+"""The plots of an evaluation: the effect of the threshold, and the speed of learning."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Preferences of users, groups and the site: which options they override, and their order."""
+"""The preferences of users, groups and the site: the options that they override, and their order."""
 
 from __future__ import annotations
 
@@ -50,14 +50,15 @@ PREFERENCES: Mapping[str, Preferable] = {
     "digest": _option(DigestSettings, "often"),
     "language": _option(LanguageSettings, "language"),
 }
-"""By the names that DSPAM gave them, where it had them."""
+"""The options by the names of preferences; those from DSPAM keep their names."""
 
 _SPELLING = {name.lower(): name for name in PREFERENCES}
 
 
 def spelling(name: str) -> str:
-    """A preference's name as it is spelt here, whatever its case. Raises ValueError, with a sentence for people, if there is
-    none of that name."""
+    """The canonical spelling of a preference's name, given in any case. Raises ValueError, with a sentence for people,
+    for an unknown name.
+    """
     spelt = _SPELLING.get(name.lower())
     if spelt is None:
         raise ValueError(f"there is no preference {name[:40]!a}; there are {', '.join(PREFERENCES)}")
@@ -65,7 +66,7 @@ def spelling(name: str) -> str:
 
 
 def read_preference(name: str, text: str) -> tuple[Preferable, Any]:
-    """What a preference overrules, and its value. Raises ValueError for a name that is none and a value that can't be."""
+    """The option that a preference overrides, and its value. Raises ValueError for an unknown name or an invalid value."""
     preferable = PREFERENCES[spelling(name)]
     value = preferable.option.read(text)
     if preferable.option.check is not None:
@@ -74,9 +75,9 @@ def read_preference(name: str, text: str) -> tuple[Preferable, Any]:
 
 
 def resolved(settings: S, preferences: Iterable[Preference]) -> S:
-    """The settings, overruled by those of the preferences that concern them, later ones winning.
+    """The settings, overridden by the preferences that apply to them; later ones win.
 
-    One that another version wrote, or somebody by hand, and that can't be read, is said in the log; what stands above it holds.
+    An unreadable preference, from another version or written by hand, is logged and ignored.
     """
     changes: dict[str, Any] = {}
     for one in preferences:
@@ -91,5 +92,5 @@ def resolved(settings: S, preferences: Iterable[Preference]) -> S:
 
 
 def language_of(site: LanguageSettings, store: Store, user: str | None, deadline: Any = None) -> str:
-    """In which language a user gets mail; None is somebody who is no user. Raises StoreError."""
+    """The language of mail to a user; None stands for a person who is not a user. Raises StoreError."""
     return resolved(site, of_user(store, user, deadline)).language

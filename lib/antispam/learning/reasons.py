@@ -1,10 +1,10 @@
-"""The features of a message in words a person understands: `dspam.features.names` has them in the words of the program."""
+"""The features of a message in words for people; `dspam.features.names` has them in the program's terms."""
 
 from __future__ import annotations
 
 import re
 
-# From what a feature is called to a sentence; the first that fits. What fits none is quoted as it is.
+# Patterns of feature names and their sentences; the first match counts. Other names are quoted unchanged.
 _SENTENCES = tuple(
     (re.compile(pattern, re.DOTALL), sentence)
     for pattern, sentence in (
@@ -62,7 +62,7 @@ _SENTENCES = tuple(
 
 
 def in_words(feature: str) -> str:
-    """A feature, as `dspam.features.names` has it, for people."""
+    """The description of a feature, given its name from `dspam.features.names`."""
     for pattern, sentence in _SENTENCES:
         if found := pattern.fullmatch(feature):
             return sentence.format(*found.groups())

@@ -14,11 +14,11 @@ _ADDRESS = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9-]{1,63}
 _NOT_NAME = " \t\xa0<>[](){};,:*\"'"
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
 _LINE_END = re.compile(r"\r\n?|\n")
-_WORD_OCTETS = 39  # of an encoded word: RFC 2047 section 2 allows 75 characters
+_WORD_OCTETS = 39  # per encoded word: RFC 2047 section 2 allows 75 characters
 
 
 def rebuild(forwarded: Inline) -> bytes:
-    """The message as far as it can be known: its fields, and its text or HTML in UTF-8, with CRLF."""
+    """The message as far as it is known: its fields, and its text or HTML in UTF-8, with CRLF."""
     lines = []
     for name in (FROM, REPLY, TO, CC, SUBJECT, DATE):
         value = _CONTROL.sub(" ", forwarded.fields.get(name, ""))[:_MAX_VALUE].strip()
@@ -41,7 +41,7 @@ def rebuild(forwarded: Inline) -> bytes:
 
 
 def _addresses(value: str) -> str:
-    """The mailboxes in what a client wrote: `Ann <ann@example.org>`, `Ann [mailto:ann@example.org]`, `Doe, Ann`."""
+    """The mailboxes in a client's text: `Ann <ann@example.org>`, `Ann [mailto:ann@example.org]`, `Doe, Ann`."""
     found: dict[str, str] = {}
     at = 0
     for match in _ADDRESS.finditer(value):
@@ -59,7 +59,7 @@ def _phrase(name: str) -> str:
 
 
 def _encoded(text: str) -> str:
-    """A value as ASCII: encoded words (RFC 2047) where it is anything else, cut between characters."""
+    """A value in ASCII. Other characters become encoded words (RFC 2047), split between characters."""
     if text.isascii() and "=?" not in text:
         return text
     words: list[bytes] = [b""]

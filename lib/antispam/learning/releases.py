@@ -1,4 +1,4 @@
-"""The learning filter for the quarantine commands: what a release teaches, and how much is kept for a user."""
+"""The learning filter's part in the quarantine commands: teaching by releases, and the limits of each user."""
 
 from __future__ import annotations
 
@@ -20,9 +20,10 @@ from gossip import HAM, Records
 
 
 def teaching(settings: Settings, store: Store) -> Callable[[str, str], None]:
-    """What makes a released message honest mail to the dictionary of the user from whom it was kept, if that is a user of the
-    filter; to the screener's; and to the reputation of its sender. It raises StoreError, and LookupError where neither
-    dictionary is there."""
+    """A function that teaches a released message as ham: to the dictionary of its user, if they are a user of the
+    filter; to the screener's; and to the reputation of its sender. It raises StoreError, and LookupError if neither
+    dictionary exists.
+    """
     dspam = settings[DspamSettings]
     fingerprints = settings[FingerprintSettings] if FingerprintSettings in settings else None  # noqa: SIM401 - not a dict
     dictionaries = Dictionaries(store)
@@ -38,7 +39,7 @@ def teaching(settings: Settings, store: Store) -> Callable[[str, str], None]:
             one.learn(ref, keys, False)
         Records(store).report(ref, HAM, time.time())
         if fingerprints is not None and fingerprints.mode is not Mode.OFF:
-            # To release a message is less than to call it honest: people are curious.
+            # A release is weaker than a report of ham, because people are curious.
             said = Fingerprinter(store, fingerprints, user, time.time())
             said.ham(quarantine.content(store, ref), weight=1)
 
@@ -46,5 +47,5 @@ def teaching(settings: Settings, store: Store) -> Callable[[str, str], None]:
 
 
 def limits(settings: Settings, store: Store) -> LimitsOf:
-    """How much is kept from a user: [quarantine], overruled by preferences."""
+    """The limits of a user's quarantine: [quarantine], overridden by preferences."""
     return lambda user: resolved(settings[QuarantineSettings], of_user(store, user)).limits

@@ -1,6 +1,6 @@
-"""`evaluate` under unfavourable conditions, such as wrong labels: how much the filter loses.
+"""`evaluate` under unfavourable conditions, such as wrong labels: the loss of accuracy.
 
-All runs are over the same messages, whose features are read once, and in memory; the arithmetic is that of the store.
+All runs use the same messages, whose features are read once, in memory. The arithmetic is that of the store.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from dspam.store.table import Table
 
 DELAY = 100  # messages that arrive before a lesson is taught
 SEED = 1
-_HEAD = 20_000  # octets in which a date is looked for
+_HEAD = 20_000  # octets in which a date is searched
 _RECEIVED = re.compile(rb"^received:(?:[^\n]|\n[ \t])*?;\s*([^;\n]{1,100})$", re.IGNORECASE | re.MULTILINE)
 _DATE = re.compile(rb"^date:[ \t]*([^\n]{1,100})$", re.IGNORECASE | re.MULTILINE)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Known:
-    """A labelled message: its features, and when it arrived, in seconds since 1970 (nan: unknown)."""
+    """A labelled message: its features, and its arrival time in seconds since 1970 (nan: unknown)."""
 
     name: str
     is_spam: bool
@@ -39,11 +39,11 @@ class Known:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Condition:
-    """The order of the messages, and how they are taught.
+    """A condition: the order of the messages, and the way they are taught.
 
     noise    percent of the lessons that have the wrong label
     delay    messages that arrive before a lesson is taught
-    by_date  in the order of their dates instead of the index's: kinds of mail come and go
+    by_date  order by date instead of the index: kinds of mail come and go
     errors   only messages that were judged wrongly are taught
     """
 
@@ -55,7 +55,7 @@ class Condition:
 
 
 def read_all(entries: Sequence[Entry], done: Callable[[], None] = lambda: None) -> list[Known]:
-    """The messages of an index. Raises IndexMistake for one that can't be read."""
+    """The messages of an index. Raises IndexMistake for an unreadable one."""
     found = []
     for entry, raw in read(entries):
         found.append(Known(entry.name, entry.is_spam, extract(raw), arrival(raw)))
@@ -64,8 +64,9 @@ def read_all(entries: Sequence[Entry], done: Callable[[], None] = lambda: None) 
 
 
 def arrival(raw: bytes) -> float:
-    """When a message arrived: what its newest Received field says, or else its Date, which the sender chose. nan where
-    neither can be read."""
+    """The arrival time of a message: from its newest Received field, or else its Date, which the sender chose. nan if
+    neither is readable.
+    """
     head = raw[:_HEAD].replace(b"\r\n", b"\n").partition(b"\n\n")[0]
     for pattern in (_RECEIVED, _DATE):
         if found := pattern.search(head):
@@ -77,7 +78,7 @@ def arrival(raw: bytes) -> float:
 
 
 def judge(condition: Condition, messages: Sequence[Known], done: Callable[[], None] = lambda: None) -> list[Judged]:
-    """What becomes of the messages: each is classified first, and taught as the condition says."""
+    """The verdicts on the messages: each is first classified, then taught according to the condition."""
     if condition.by_date:
         messages = sorted(messages, key=lambda one: (math.isnan(one.arrived), one.arrived))
     wrong = random.Random(SEED)  # the same labels in every run

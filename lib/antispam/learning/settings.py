@@ -1,5 +1,6 @@
-"""[dspam]: who the filter's users are, and what is done for each, with the thresholds of [score]. Several checks read it; users
-may override a part."""
+"""[dspam]: the filter's users and their settings, with the thresholds of [score]. Several checks read it; users may
+override a part.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +20,7 @@ DAY = 86400.0  # seconds
 
 
 class SignaturePlace(enum.StrEnum):
-    """Where a message carries its signature, which identifies it when it is forwarded."""
+    """The place of the signature that identifies a forwarded message."""
 
     MESSAGE = "message"  # in the header and in the text
     HEADERS = "headers"
@@ -33,8 +34,7 @@ class TrainingMode(enum.StrEnum):
 
 
 class UserList(NamedTuple):
-    """The users as the configuration names them: `items` as they are written, `users` by name with the addresses that stand
-    in files."""
+    """The configured users: `items` as written, and `users` by name, including the addresses read from files."""
 
     items: tuple[str, ...] = ()
     users: tuple[tuple[str, tuple[str, ...]], ...] = ()
@@ -189,7 +189,7 @@ class DspamSettings(CheckSettings):
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What is allowed and yet hardly meant, in sentences for the administrator."""
+        """Settings that are valid but probably not intended, as sentences for the administrator."""
         nobody = [name for name, addresses in self.users.items() if not addresses]
         found = [
             f"[dspam] {name} is in dspam_users, but no address is: a line `{name} = ...` is missing" for name in nobody
@@ -205,12 +205,12 @@ class DspamSettings(CheckSettings):
 
     @property
     def taught_by_mail(self) -> bool:
-        """Whether there are addresses to report to."""
+        """Whether training addresses are configured."""
         return bool(self.spam or self.ham or self.falsepositive or self.bandom)
 
     @property
     def retention(self) -> Retention:
-        """How long the store remembers what."""
+        """The retention times of the store."""
         return Retention(
             signatures=self.retain_signatures, undo=self.retain_undo, tokens=self.retain_tokens, rare=self.retain_rare
         )
@@ -225,5 +225,5 @@ class DspamSettings(CheckSettings):
 
     @property
     def users(self) -> dict[str, tuple[str, ...]]:
-        """The addresses of each user, by name in small letters."""
+        """The addresses of each user, by name in lower case."""
         return {name: (*listed, *self.addresses.get(name, ())) for name, listed in self.dspam_users.users}

@@ -1,4 +1,4 @@
-"""The lines of a text as a reader sees them: of plain text, and of an HTML document as it is shown."""
+"""The lines of a text as a reader sees them, for plain text and displayed HTML."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from dspam import html
 
-MAX_LINES = 50_000  # of a text: nobody forwards below more
+MAX_LINES = 50_000  # per text; forwarded messages begin earlier
 
 _QUOTE = re.compile(r"(?:[ \t\xa0]{0,3}+>)*+[ \t\xa0]?+")
 _MARKUP = re.compile(r"<(?:!--|(/?)([A-Za-z][A-Za-z0-9:]*+)[^<>]*+>|[!?/][^<>]*+>)")
@@ -21,7 +21,7 @@ _UNREAD = frozenset({"style", "script", "title"})
 
 
 class Line(NamedTuple):
-    """One line as a reader sees it: its text without quoting marks, how deep it is quoted, where in the source it stands."""
+    """One visible line: its text without quoting marks, its quoting depth, and its place in the source."""
 
     text: str
     level: int
@@ -34,7 +34,9 @@ class Line(NamedTuple):
 
 
 def lines_of(source: str, is_html: bool) -> list[Line]:
-    """The lines of a text, or of an HTML document as it is shown; at most MAX_LINES, the rest of the source in the last."""
+    """The lines of a text, or of an HTML document as displayed; at most MAX_LINES, with the rest of the source in the
+    last.
+    """
     return list(_html_lines(source) if is_html else _plain_lines(source))
 
 
@@ -53,7 +55,9 @@ def _plain_lines(source: str) -> Iterator[Line]:
 
 
 def _html_lines(source: str) -> Iterator[Line]:
-    """A line ends at <br> and where a block element begins or ends; two of those in a row make no empty line."""
+    """The lines of HTML. A line ends at <br> and where a block element begins or ends; two block boundaries in a row
+    make no empty line.
+    """
     pieces: list[str] = []
     start = at = count = 0
     while count < MAX_LINES - 1 and (found := _MARKUP.search(source, at)):
@@ -66,13 +70,13 @@ def _html_lines(source: str) -> Iterator[Line]:
         elif name in {"td", "th"}:
             pieces.append(" ")
         elif name in _BREAKING:
-            pieces = []  # nothing but blanks; a later block must not look at them again
+            pieces = []  # only blanks; a later block must not examine them again
     pieces.append(source[at:])
     yield _line(_shown(pieces), start, len(source))
 
 
 def _after(source: str, found: re.Match[str], name: str) -> int:
-    """Where reading goes on after this markup. What has no end reaches to the end, so that it is looked for once."""
+    """The place after this markup. Unclosed markup extends to the end of the text, so its end is searched only once."""
     if found[0] == "<!--":
         end = source.find("-->", found.end())
         return end + 3 if end >= 0 else len(source)

@@ -1,4 +1,4 @@
-"""The learner over the token store, for one user's dictionary."""
+"""The learner for one user's dictionary, over the token store."""
 
 from __future__ import annotations
 
@@ -20,13 +20,14 @@ from dspam.marks import MARKS
 from dspam.sqlstorage import PREFIX
 from dspam.store import Counts, Material, Taught, TokenStore, Totals, compact, find_user, user_id
 
-TESTED_LEAST = 20  # messages of each kind of which it must be known which tests they meet
-ASK_AGAIN = 5.0  # seconds until it is looked whether a user has come into being
+TESTED_LEAST = 20  # messages of each kind for which the met tests must be known
+ASK_AGAIN = 5.0  # seconds between two checks for a new user
 
 
 class Score(NamedTuple):
-    """The probability that a message is spam, whether that is enough to call it spam, and of how many messages of each kind
-    it was learned."""
+    """The probability of spam, whether it is enough to classify the message as spam, and the numbers of learned
+    messages of each kind.
+    """
 
     probability: float
     is_spam: bool
@@ -38,10 +39,10 @@ class Reasons(NamedTuple):
     """The reasons for spam and for honest mail, strongest first, each in words and with its weight. All weights are logits
     and add up to that of the probability.
 
-    others  what all features say that are not named
-    habit   what is taken back because one kind was taught more often, and what is added while little was taught
-    excess  what is taken back because honest mail that was taught lately scored too high, or given because it scored low
-    given   what habit has of it for a young dictionary, which is left out where another one lends to it
+    others  the weight of all features that are not named
+    habit   the correction for an unequal number of lessons, and for a small number
+    excess  the correction because recently taught honest mail scored too high or low
+    given   the part of habit for a young dictionary, which is left out if another one lends to it
     """
 
     spam: tuple[tuple[str, float], ...]
@@ -53,17 +54,17 @@ class Reasons(NamedTuple):
 
     @property
     def logit(self) -> float:
-        """Of the probability."""
+        """The logit of the probability."""
         return sum(value for _, value in (*self.spam, *self.ham)) + self.others + self.habit + self.excess
 
 
 class Teacher:
-    """One a process. What the database can't do raises StoreError."""
+    """The learner of one dictionary. Failures of the database raise StoreError."""
 
     def __init__(
         self, store: Store, user: str = DEFAULT_USER, *, make: bool = True, tokens: TokenStore | None = None
     ) -> None:
-        """Raises LookupError for a user that isn't there, unless one may be made; ValueError for a name that can't be one."""
+        """Raises LookupError for an unknown user, unless one may be created; ValueError for an invalid name."""
         if user.startswith(PREFIX):
             raise ValueError(f"{user}: names that begin with {PREFIX} are of dictionaries for DSPAM's algorithms")
         self._store = store
@@ -75,17 +76,17 @@ class Teacher:
 
     @property
     def number(self) -> int:
-        """The user's, in the store."""
+        """The user's number in the store."""
         return self._user
 
     def classify(self, raw: bytes, deadline: Deadline | None = None) -> Score:
-        """Raises StoreError if the database can't answer before the deadline."""
+        """The score of a message. Raises StoreError if the database does not answer before the deadline."""
         return self.judge(extract(raw), deadline)
 
     def judge(self, keys: Keys, deadline: Deadline | None = None, tests: Keys | None = None) -> Score:
-        """The same for a message's features.
+        """The score for a message's features.
 
-        tests  keys of the tests that it meets (dspam.features.facts_of_tests), which count where knows_tests()
+        tests  keys of the tests that it meets (dspam.features.facts_of_tests), which count if knows_tests()
         """
         asked = learner.with_marks(keys if tests is None else merged(keys, tests))
         counts = self._tokens.counts(self._user, asked, deadline)
@@ -98,12 +99,16 @@ class Teacher:
         return Score(probability, probability >= learner.SPAM_AT, learned.spam, learned.ham)
 
     def knows_tests(self, deadline: Deadline | None = None) -> bool:
-        """Whether it has learned from both kinds of mail alike which tests they meet. Of mail that was taught from a mailbox,
-        nobody knows: if only spam were reported with its tests, each of them would seem to be spam. Raises StoreError."""
+        """Whether the dictionary has learned from both kinds of mail, in similar numbers, which tests they meet. The
+        tests of mail taught from a mailbox are unknown: if only spam were reported with its tests, every test would
+        look like spam. Raises StoreError.
+        """
         return _knows_tests(self._tokens.counts(self._user, [TESTED], deadline), self._totals(deadline))
 
     def teach(self, raw: bytes, is_spam: bool) -> Taught:
-        """Learn a message, or correct what was learned of it; committed when this returns. A replay teaches nothing."""
+        """Learn a message, or correct an earlier lesson. It is committed when this returns. A repeated lesson teaches
+        nothing.
+        """
         return self.learn(identity(raw), extract(raw), is_spam)
 
     def learn(
@@ -115,48 +120,50 @@ class Teacher:
         *,
         unconfirmed: int | None = None,
     ) -> Taught:
-        """The same for a message's features; `name` is what it is recognised by when it is taught again.
+        """The same for a message's features. `name` identifies the message when it is taught again.
 
-        unconfirmed  the author's key, where no person says what the message is: it does not make its author known then
+        unconfirmed  the author's key if no person has classified the message; then the author does not become known by
+                     it
         """
         lesson = _material(name, keys, is_spam, unconfirmed)
         return self._tokens.train(self._user, name, is_spam, lesson.keys, lesson.deltas, deadline=deadline)
 
     def learn_together(self, lessons: Sequence[tuple[str, Keys]], is_spam: bool) -> list[Taught | None]:
-        """Learn some hundreds of messages (name and features of each) in one transaction: all of them, or none. None for those
-        that were taught as the opposite, which learn() corrects. Raises StoreError."""
+        """Learn some hundreds of messages (name and features of each) in one transaction, all or none. The result is
+        None for those learned as the opposite, which learn() corrects. Raises StoreError.
+        """
         return self._tokens.train_together(self._user, [_material(*one, is_spam) for one in lessons], is_spam)
 
     def said(self, name: str) -> bool | None:
-        """Whether spam was learned under that name (True), ham, or nothing. Raises StoreError."""
+        """What was learned under that name: True for spam, False for ham, None for nothing. Raises StoreError."""
         return self._tokens.verdict(self._user, name)
 
     def take_back(self, raw: bytes) -> bool:
-        """Undo exactly what the message taught; False if it taught nothing, or too long ago."""
+        """Undo exactly what the message taught. False if it taught nothing, or too long ago."""
         return self._tokens.undo(self._user, identity(raw))
 
     def forget(self, name: str, deadline: Deadline | None = None) -> bool:
-        """Undo exactly what was learned under that name; False if nothing was, or too long ago."""
+        """Undo exactly what was learned under that name. False if nothing was, or too long ago."""
         return self._tokens.undo(self._user, name, deadline)
 
     def written(self, author: int, deadline: Deadline | None = None) -> tuple[int, int]:
-        """How many spam and how many confirmed ham messages of an author were learned, by the author's key."""
+        """The numbers of spam and confirmed ham messages learned from an author, given by key."""
         (spam, ham, _), (_, unconfirmed, _) = self._tokens.counts(
             self._user, [author, _unconfirmed(author)], deadline
         ).tolist()
         return max(spam, 0), max(ham - max(unconfirmed, 0), 0)
 
     def fold(self) -> None:
-        """Fold the log of trainings into the tokens: a worker that starts would have to read all of it otherwise."""
+        """Fold the log of lessons into the tokens; otherwise a starting worker would have to read all of it."""
         compact(self._store)
 
     def totals(self, deadline: Deadline | None = None) -> tuple[int, int]:
-        """How many spam and ham messages were learned."""
+        """The numbers of spam and ham messages learned."""
         known = self._totals(deadline)
         return known.spam, known.ham
 
     def reasons(self, raw: bytes, count: int = 5, tests: Mapping[int, str] | None = None) -> Reasons:
-        """Why the message has its probability, in words; `tests` as facts_of_tests() has them. Raises StoreError."""
+        """The reasons for the message's probability, in words. `tests` are as in facts_of_tests(). Raises StoreError."""
         keys = extract(raw)
         facts: Mapping[int, str] = {}
         if tests and self.knows_tests():
@@ -180,7 +187,7 @@ class Teacher:
 
 
 def _material(name: str, keys: Keys, is_spam: bool, unconfirmed: int | None = None) -> Material:
-    """What a lesson adds to the dictionary; `unconfirmed` as learn() has it."""
+    """The changes of the dictionary by a lesson; `unconfirmed` as in learn()."""
     marked = learner.with_marks(keys)
     first = np.array([] if unconfirmed is None else [_unconfirmed(unconfirmed)], dtype=np.int64)
 
@@ -193,19 +200,19 @@ def _material(name: str, keys: Keys, is_spam: bool, unconfirmed: int | None = No
 
 
 def _knows_tests(counts: Counts, learned: learner.Totals) -> bool:
-    """By the counts of TESTED."""
+    """The answer of knows_tests(), from the counts of TESTED."""
     spam, ham = counts[:, :2].sum(axis=0).tolist()
     shares = spam * learned.ham, ham * learned.spam
     return bool(min(spam, ham) >= TESTED_LEAST and max(shares) <= 2 * min(shares))
 
 
 def _unconfirmed(author: int) -> int:
-    """The key under which messages of this author are counted that nobody confirmed: no feature's, and none of MARKS."""
+    """The key for counting unconfirmed messages of this author. It differs from all features and MARKS."""
     return min(~author, -len(MARKS) - 1)
 
 
 class Dictionaries:
-    """The dictionaries that a worker's messages are classified by, over one cache of tokens. Safe from any thread.
+    """The dictionaries of a worker, over one cache of tokens. Thread-safe.
 
     clock  seconds that never run backwards
     """
@@ -218,7 +225,9 @@ class Dictionaries:
         self._ask_again: dict[str, float] = {}
 
     def get(self, user: str) -> Teacher | None:
-        """None for a user whose dictionary is empty; asked again a few seconds later. Raises StoreError."""
+        """The dictionary of a user; None if it does not exist, which is checked again after a few seconds. Raises
+        StoreError.
+        """
         known = self._known.get(user)
         if known is not None or self._clock() < self._ask_again.get(user, 0.0):
             return known
@@ -229,7 +238,7 @@ class Dictionaries:
         return self._known.get(user)
 
     def make(self, user: str) -> Teacher:
-        """The user's, made if there is none yet. Raises StoreError, and ValueError for what can't be a user's name."""
+        """The dictionary of a user, created if necessary. Raises StoreError, and ValueError for an invalid name."""
         known = self._known.get(user)
         if known is None:
             known = self._known[user] = Teacher(self._store, user, tokens=self._tokens)

@@ -1,5 +1,6 @@
-"""`train`: teaches from mailboxes. Messages are committed in batches. Ctrl-C finishes the one that was begun,
-so that nothing is lost; a message that was taught before teaches nothing, so that the same command resumes."""
+"""`train`: teaches from mailboxes. Messages are committed in batches. Ctrl-C completes the current batch, so nothing is
+lost. Repeated lessons teach nothing, so the same command resumes the work.
+"""
 
 from __future__ import annotations
 
@@ -16,17 +17,18 @@ from dspam.features import extract
 from dspam.store import Taught
 
 FOLD_EVERY = 1000  # messages
-# A batch ends with so many messages, or octets of mail and of keys: memory is bounded, and mail waits for milliseconds only.
+# The limits of a batch: messages, and octets of mail and keys. So memory is bounded, and mail waits only for
+# milliseconds.
 BATCH = 100
 _MAX_OCTETS = 8 << 20
-_KEY = 16  # octets that a key takes in the database and in memory, about
+_KEY = 16  # approximate octets of a key in the database and in memory
 
 
 @dataclasses.dataclass(slots=True)
 class Result:
     """The result of a training run.
 
-    last  the name of the last message that was committed, "" if none was
+    last  the name of the last committed message; "" for none
     """
 
     learned: int = 0
@@ -47,7 +49,7 @@ class Result:
 
 
 def read_all(files: Iterable[Path], problems: list[str]) -> Iterator[Stored]:
-    """The messages of all files; a file that can't be read is noted and the others go on."""
+    """The messages of all files. Unreadable files are added to `problems` and skipped."""
     for file in files:
         try:
             yield from messages(file)
@@ -56,17 +58,17 @@ def read_all(files: Iterable[Path], problems: list[str]) -> Iterator[Stored]:
 
 
 def by_octets(raw: bytes) -> Lesson:
-    """What a message is that this filter never saw: its octets."""
+    """The lesson of a message unknown to this filter: its octets."""
     return Lesson(identity(raw), extract(raw))
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Means:
-    """What training does beside teaching.
+    """Further actions of training.
 
-    done         called with each message when all is done with it
-    fingerprint  called for each message that taught something, or whose lesson was taken back
-    lesson       says what a message teaches
+    done         called with each message after it is processed
+    fingerprint  called for each message that taught something, or whose lesson was undone
+    lesson       returns the lesson of a message
     """
 
     done: Callable[[Stored], None] = lambda stored: None
@@ -75,8 +77,10 @@ class Means:
 
 
 def by_signature(store: Store, user: str, teacher: Teacher) -> Callable[[bytes], Lesson]:
-    """What a message of a user's mailbox is: what the filter stored of it under its signature, so that it counts once, however
-    else it was or will be taught; else its octets. What was once taught by its octets stays that. It raises StoreError."""
+    """A function that returns the lesson of a message in a user's mailbox: what the filter stored under its signature,
+    so that the message counts once however else it is taught; else its octets. A message once taught by its octets
+    stays so. The function raises StoreError.
+    """
 
     def lesson(raw: bytes) -> Lesson:
         if not _may_be_signed(raw) or teacher.said(identity(raw)) is not None:
@@ -88,12 +92,12 @@ def by_signature(store: Store, user: str, teacher: Teacher) -> Callable[[bytes],
 
 
 def _may_be_signed(raw: bytes) -> bool:
-    capitals = raw.upper()  # and two searches: in a third of the time that a pattern for either case takes
+    capitals = raw.upper()  # two plain searches, in a third of the time of a case-insensitive pattern
     return b"DSPAM-" in capitals or b"DSPAM:" in capitals
 
 
 class _Batch:
-    """Messages that are going to be taught together."""
+    """A batch of messages that are taught together."""
 
     def __init__(self, teacher: Teacher, is_spam: bool, result: Result, means: Means) -> None:
         self._teacher = teacher
@@ -102,7 +106,7 @@ class _Batch:
         self._means = means
         self._lessons: list[tuple[Stored, Lesson]] = []
         self._octets = 0
-        self._taught: list[Taught | None] = []  # of those that are committed
+        self._taught: list[Taught | None] = []  # of the committed messages
 
     def add(self, stored: Stored, lesson: Lesson) -> None:
         self._lessons.append((stored, lesson))
@@ -111,7 +115,7 @@ class _Batch:
             self.teach()
 
     def teach(self) -> None:
-        """Teach them all. If it is interrupted it can be called again, and goes on. Raises StoreError."""
+        """Teach all messages. After an interruption it can be called again, and continues. Raises StoreError."""
         if self._lessons and not self._taught:
             lessons = [(lesson.name, lesson.keys) for _, lesson in self._lessons]
             self._taught = self._teacher.learn_together(lessons, self._is_spam)
@@ -137,7 +141,7 @@ def train(
     result: Result | None = None,
     means: Means | None = None,
 ) -> Result:
-    """Teach (or take back) every message of the files. `result` is filled as it goes, for whoever interrupts."""
+    """Teach (or undo) every message of the files. `result` is filled continuously, for use after an interruption."""
     result, means = result or Result(), means or Means()
     if undo:
         _take_back(teacher, files, result, means)
@@ -169,7 +173,7 @@ def _pass_over(stored: Stored, result: Result) -> None:
 
 
 def _take_back(teacher: Teacher, files: Iterable[Path], result: Result, means: Means) -> None:
-    """Each message is committed before the next."""
+    """Undo the lessons, with a commit after each message."""
     for number, stored in enumerate(read_all(files, result.unreadable), 1):
         if stored.raw.strip() and teacher.forget(means.lesson(stored.raw).name):
             result.taken_back += 1

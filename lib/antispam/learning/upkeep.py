@@ -1,4 +1,4 @@
-"""Periodic tasks of the learning filter: folding, forgetting, and a warning if nobody trains it."""
+"""Periodic tasks of the learning filter: folding, deleting old data, and a warning if nobody trains it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ DAY = 86_400.0
 
 
 def chores(settings: DspamSettings, store: Store, now: Callable[[], float]) -> list[Chore]:
-    """For the housekeeper. `now` is in seconds since the epoch."""
+    """The chores for the housekeeper. `now` is in seconds since the epoch."""
     found = [
         Chore(Folding(store, now=now), FOLD_EVERY),
         Chore(Forgetting(store, settings.retention, now=now), DAY),
@@ -32,18 +32,20 @@ def chores(settings: DspamSettings, store: Store, now: Callable[[], float]) -> l
 
 
 def last_taught(store: Store, deadline: Any = None) -> float | None:
-    """When anybody last taught any dictionary something, in seconds since the epoch; None if nobody ever did. Raises
-    StoreError."""
+    """The time of the last lesson in any dictionary, in seconds since the epoch; None if there was none. Raises
+    StoreError.
+    """
     newest = sa.select(dspam_training.c.trained_at).where(dspam_training.c.sign == 1)
     with store.read(deadline) as connection:
         return connection.scalar(newest.order_by(dspam_training.c.seq.desc()).limit(1))
 
 
 def last_taught_by_people(store: Store, settings: DspamSettings) -> float | None:
-    """The same without what dictionaries with teft learn by themselves: of theirs only what a report corrected counts. Where
-    people taught nothing yet, when the first of these began. Raises StoreError."""
+    """The same without the automatic lessons of dictionaries with teft, of which only corrections by reports count. If
+    people have taught nothing yet, the time at which the first of these began. Raises StoreError.
+    """
     row, user = dspam_training.c, dspam_user.c
-    attended: sa.ColumnElement[bool] = user.name.in_(settings.dspam_screener[:1])  # to which every report is told, too
+    attended: sa.ColumnElement[bool] = user.name.in_(settings.dspam_screener[:1])  # which also gets every report
     if settings.training_mode is not TrainingMode.TEFT:
         attended = sa.or_(attended, user.name.not_in(settings.dspam_train))
     by_people = row.sign == sa.case((row.user_id.in_(sa.select(user.id).where(attended)), 1), else_=-1)

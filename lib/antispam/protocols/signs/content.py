@@ -41,7 +41,7 @@ _ONE, _SEVERAL, _MANY = (
     0.2,
     0.65,
     4,
-)  # shares of the points for one phrase and for several; the number that counts fully
+)  # shares of the points for one phrase and for several; the number that counts all
 _SOFT = "\u00ad"
 # The test text for spam filters (https://spamassassin.apache.org/gtube/).
 GTUBE = "XJS*C4JDBQADN1.NSBN3*2IDNEN*GTUBE-STANDARD-ANTI-UBE-TEST-EMAIL*C.34X"
