@@ -60,10 +60,10 @@ def restore_command(program: Program) -> click.Command:
         if database.exists() and not yes:
             click.confirm(f"Replace everything in {database} with the contents of {file}?", abort=True, err=True)
         with _explained():
-            migrate(str(url))  # refuses where root would leave files that the filter can't write
+            migrate(str(url))  # refuses if root would leave files that the filter cannot write
             with _bar("Restoring") as progress:
                 backup.put_back(file, database, progress)
-            migrate(str(url))  # the backup may be of an older version
+            migrate(str(url))  # the backup may come from an older version
         click.echo(
             f"{database} has been restored from {file}. Please reload the filter now: systemctl reload {program.name}"
         )
@@ -83,7 +83,7 @@ def _explained() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _bar(label: str) -> Iterator[backup.Progress]:
-    """A progress bar on a terminal's standard error; nothing elsewhere."""
+    """A progress bar on standard error, only on a terminal."""
     with click.progressbar(length=1, label=label, file=sys.stderr) as bar:
 
         def progress(left: int, total: int) -> None:

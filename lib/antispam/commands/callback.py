@@ -19,7 +19,7 @@ from antispam.service.application import Program, load_settings, opened_store
 from antispam.store import callbacks
 from antispam.text import for_log
 
-# Exit statuses, for scripts: those of sysexits(3) where one fits.
+# Exit statuses for scripts, from sysexits(3) where one fits.
 _STATUS = {Outcome.OK: 0, Outcome.FAILED: 67, Outcome.TEMPORARY: 75, Outcome.UNKNOWN: 69}
 
 

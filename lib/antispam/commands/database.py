@@ -25,7 +25,7 @@ from antispam.text import for_log
 
 
 class CheckError(click.ClickException):
-    """Exit status 2: nothing is known of the database."""
+    """An error with exit status 2: the database could not be checked."""
 
     exit_code = 2
 

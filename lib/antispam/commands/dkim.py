@@ -151,7 +151,7 @@ def _check(program: Program) -> click.Command:
 
 
 def _report(signer: Signer, resolver: Resolver, every_server: bool) -> bool:
-    """Print what the name servers say of a key; whether all is right."""
+    """Print the answers of the name servers about a key. Returns whether all are correct."""
     name = key_name(signer.selector, signer.domain)
     deadline = Deadline.after(LOOKUP_SECONDS)
     answers: Iterator[tuple[str, Published]] = iter([("", look_up(name, signer.key, resolver, deadline))])
@@ -237,12 +237,12 @@ def _start(folder: KeyFolder, domain: str, algorithm: Algorithm, bits: int) -> N
     now = time.time()
     selector = folder.new_selector(domain, algorithm, now)
     states = begin(folder.keys(domain), algorithm, selector, now)
-    folder.make(domain, selector, algorithm, bits)  # first, so that no state is without its file
+    folder.make(domain, selector, algorithm, bits)  # first, so that every state has its file
     folder.save(domain, states)
 
 
 def _advance(folder: KeyFolder, domain: str, resolver: Resolver, pace: Pace) -> bool:
-    """One step for a domain; prints what happens and what is to be done. Whether other keys sign now."""
+    """Take one step for a domain, and print what happens and what to do. Returns whether the signing keys have changed."""
     before = folder.keys(domain)
     seen = {key.selector: _seen(folder, domain, key, resolver) for key in before}
     after, steps = advance(before, {selector: found.state for selector, found in seen.items()}, time.time(), pace)
@@ -271,7 +271,7 @@ def _seen(folder: KeyFolder, domain: str, key: Key, resolver: Resolver) -> Publi
 
 
 def _state(folder: KeyFolder, domain: str, key: Key, seen: Published, pace: Pace) -> str:
-    """What the administrator should know or do about a key."""
+    """The state of a key for the administrator, and what to do about it."""
     trouble = f"DNS: {seen.state}, {seen.detail}" if seen.state is not State.RIGHT else "DNS: right"
     match key.stage:
         case Stage.NEW:
@@ -302,7 +302,7 @@ def _configured(program: Program, config: Path | None, domain: str, selector: st
 
 
 def signers_of(settings: Settings) -> list[Signer]:
-    """Every configured key that can be named without an author. Raises ConfigError."""
+    """All configured keys that can be determined without an author. Raises ConfigError."""
     try:
         return [one.signer for one in configured(settings[dkim_sign.Settings])]
     except (OSError, ValueError) as error:

@@ -43,7 +43,7 @@ from antispam.store import Store, dmarc_received
 from antispam.store.dmarc_results import DAY, counted, reported, unreported
 from antispam.store.outbox import Kind, QueuedMessage
 
-LOOKUP = 20.0  # seconds for what has to be asked about one domain
+LOOKUP = 20.0  # seconds for the look-ups about one domain
 _MAX_LISTED = 50
 
 
@@ -125,7 +125,7 @@ def _read_command(program: Program) -> click.Command:
 
 
 def _report(store: Store, settings: Settings, *, dry_run: bool, quiet: bool) -> int:
-    """Returns how many domains could not be done now; they are tried again next time."""
+    """Queue the reports. Returns the number of domains that failed temporarily; they are tried again next time."""
     resolver, failed = Resolver.from_settings(settings[DnsSettings]), 0
     for day, domain in unreported(store, int(time.time()) // DAY):
         try:
@@ -151,8 +151,9 @@ def _report(store: Store, settings: Settings, *, dry_run: bool, quiet: bool) -> 
 def _queued(
     store: Store, settings: Settings, resolver: Resolver, day: int, domain: str, to: Sequence[str]
 ) -> tuple[list[QueuedMessage], int]:
-    """The signed messages, and the last row that they tell of. Raises ClickException if they can't be signed: RFC 9990
-    section 3.5.2 wants them to pass DMARC themselves."""
+    """The signed messages, and the last row that they include. Raises ClickException if they cannot be signed: RFC 9990
+    section 3.5.2 requires them to pass DMARC themselves.
+    """
     found, last = counted(store, day, domain)
     options, now = settings[DmarcReportSettings], time.time()
     services = Services(
@@ -210,7 +211,7 @@ def _read(file: Path) -> Iterator[Received]:
 
 
 def _show(found: Sequence[Received], console: Console, *, failed: bool) -> None:
-    """A table of the reports, and one of who sent mail in the domains' names."""
+    """Print a table of the reports, and one of the senders of mail in the names of the domains."""
     table = Table("from", "about", "policy", "days", "messages", "passed")
     for one in sorted(found, key=lambda report: (report.domain, report.begin)):
         total = sum(source.count for source in one.sources)
@@ -239,7 +240,7 @@ def _show(found: Sequence[Received], console: Console, *, failed: bool) -> None:
 
 
 def _senders(found: Sequence[Received]) -> list[tuple[str, str, int, int, int, int, str, str]]:
-    """By address and author domain, those of which most failed first."""
+    """The senders by address and author domain, those with most failures first."""
     sums: dict[tuple[str, str], list[Any]] = {}
     for source in (source for one in found for source in one.sources):
         entry = sums.setdefault((source.ip, source.header_from), [0, 0, 0, 0, Counter(), Counter()])
@@ -257,7 +258,7 @@ def _senders(found: Sequence[Received]) -> list[tuple[str, str, int, int, int, i
 
 
 def draw(path: Path, found: Sequence[Received]) -> None:
-    """Messages a day that passed and failed, as a PNG. Raises ClickException without matplotlib."""
+    """Draw the daily numbers of messages that passed and failed, as a PNG. Raises ClickException without matplotlib."""
     try:
         from matplotlib.figure import Figure
     except ImportError:

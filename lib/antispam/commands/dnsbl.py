@@ -1,4 +1,4 @@
-"""`dnsbl`: which lists are asked, and whether they answer as RFC 5782 wants it."""
+"""`dnsbl`: shows the lists, and whether they answer as RFC 5782 requires."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from antispam.protocols.dnsbl import address_label, read_answer
 from antispam.service.application import Program, load_settings
 
 _ADDRESSES = frozenset({About.CLIENT, About.HOPS})
-# RFC 5782 section 5: what each list must have, and what none may.
+# RFC 5782 section 5: an entry that each list must have, and one that none may have.
 _LISTED, _UNLISTED = "127.0.0.2", "127.0.0.1"
 _LISTED_DOMAIN, _UNLISTED_DOMAIN = "test", "invalid"
 _NOBODY = "0" * 40  # the hash of no mailbox
 
 
 class Tried(NamedTuple):
-    """A list, whether it can be relied upon, and why."""
+    """A list, whether it is reliable, and why."""
 
     list: DnsList
     works: bool
@@ -64,14 +64,14 @@ def dnsbl_command(program: Program) -> click.Command:
 
 
 def try_all(lists: Sequence[DnsList], resolver: Lookup, deadline: Deadline) -> list[Tried]:
-    """What becomes of the test entries of these lists."""
+    """The results for the test entries of these lists."""
     asked: list[Question] = [(f"{label}.{one.domain}", "A") for one in lists for label in _labels(one)]
     found = lookup_all(resolver, asked, deadline)
     return [Tried(one, *_judged(one, found)) for one in lists]
 
 
 def _labels(one: DnsList) -> tuple[str, str]:
-    """What the list must have, and what it must not."""
+    """The label that the list must have, and the one that it must not have."""
     if _ADDRESSES & set(one.zone.about):
         listed, unlisted = (address_label(parse_ip(text)) for text in (_LISTED, _UNLISTED))  # type: ignore[arg-type]
     elif About.EMAILS in one.zone.about:

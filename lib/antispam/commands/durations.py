@@ -1,4 +1,4 @@
-"""Durations as options."""
+"""Durations as values of options."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from antispam.text import for_log
 
 
 def parsed_duration(context: click.Context, parameter: click.Parameter, value: str | None) -> float | None:
-    """The callback of an option: seconds of `12h`, `7d`; a bare number counts in days. Raises click.BadParameter."""
+    """The callback of an option, which converts `12h` or `7d` to seconds; a plain number means days. Raises
+    click.BadParameter.
+    """
     try:
         return None if value is None else float(duration("d")(value))
     except ValueError as error:

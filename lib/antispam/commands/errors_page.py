@@ -1,7 +1,7 @@
 """The command `errors-page`: static pages that explain refusals, for any web server.
 
-They are files and nothing else: no program runs when somebody looks at one, so that nothing in a link can be echoed, and
-there is nothing to attack.
+They are only files: no program runs when somebody opens one, so nothing in a link can be echoed, and there is nothing
+to attack.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def document(title: str, body: str, site: str, contact: str) -> str:
     return (
         "<!DOCTYPE html>\n"
         '<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        # Neither scripts nor anything from elsewhere, whatever may get into a page.
+        # Forbids scripts and foreign content, whatever may get into a page.
         "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\n"
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         '<meta name="robots" content="noindex">\n'
@@ -49,7 +49,7 @@ def _contact(contact: str) -> str:
 
 
 def explanation(page: Page) -> str:
-    """What a page says, as HTML."""
+    """The content of a page as HTML."""
     parts = (
         ("What happened", page.happened),
         ("What you can do", f"{page.you} {LAST_RESORT}"),
@@ -65,7 +65,7 @@ def overview() -> str:
 
 
 def pages(site: str, contact: str) -> dict[str, str]:
-    """Relative path -> HTML of every file."""
+    """The HTML of every file, by relative path."""
     found = {"index.html": document("Why was my message refused?", overview(), site, contact)}
     for name, page in PAGES.items():
         found[f"{name}/index.html"] = document(page.title, explanation(page), site, contact)

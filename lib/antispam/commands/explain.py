@@ -1,4 +1,4 @@
-"""The command `explain`: what became of a message: the answer to "where is my mail?"."""
+"""The command `explain`: the fate of a message, the answer to "where is my mail?"."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from antispam.store.history_search import Search, Transaction, search
 from antispam.text import for_log, local_time
 
 _MOST = 1000
-_WIDE = 160  # columns where nobody looks at a screen
+_WIDE = 160  # columns if the output is not a terminal
 _REF = re.compile(r"\(ref ([0-9a-z]{1,16})\)")
 
 
@@ -86,13 +86,13 @@ def explain_command(program: Program) -> click.Command:
 
 
 def _reference(name: str) -> str:
-    """What a person pasted: a reference, a queue ID, or a reply with the reference at its end."""
+    """The reference in pasted text: a reference, a queue ID, or a reply with the reference at its end."""
     found = _REF.search(name)
     return found[1] if found else name.strip()
 
 
 def _meant(common: Search, name: str) -> list[Search]:
-    """What a name without an option may mean: with an @ in it, it is no reference and no queue ID."""
+    """The possible meanings of a name without an option. With an @ it is neither a reference nor a queue ID."""
     if "@" not in name:
         return [dataclasses.replace(common, name=name)]
     replace = dataclasses.replace
@@ -105,7 +105,7 @@ def _meant(common: Search, name: str) -> list[Search]:
 
 
 def _found(store: Store, wanted: Sequence[Search], limit: int) -> list[Transaction]:
-    """What any of the searches finds, the newest first."""
+    """The results of all searches, newest first."""
     found = {one.ref: one for search_ in wanted for one in search(store, search_, limit)}
     return sorted(found.values(), key=lambda one: one.received_at, reverse=True)[:limit]
 
@@ -138,7 +138,7 @@ def _list(found: Sequence[Transaction], limit: int) -> None:
 
 
 def lines(told: Account) -> Iterator[str]:
-    """The account for a terminal, everything that mail wrote escaped."""
+    """The account for a terminal, with all text from mail escaped."""
     yield f"Message {told.ref}: {for_log(told.became, 2000)}"
     yield from (f"  {label:11} {for_log(text, 2000)}" for label, text in told.facts)
     for number, line in enumerate(told.reply):

@@ -1,4 +1,4 @@
-"""The command `health`: whether all is well, for monitoring and load balancers."""
+"""The command `health`: a check of the whole filter, for monitoring and load balancers."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from antispam.text import for_log
 
 _QUESTIONS = ("filter", "store", "workers", "housekeeping", "training", "backup", "dkim", "disk", "clock", "outbox")
 _MOST = 1 << 22  # octets of metrics
-_STALE = 300.0  # seconds after which a file of metrics tells nothing of now
+_STALE = 300.0  # seconds after which a file of metrics is outdated
 
 
 def health_command(program: Program) -> click.Command:
@@ -69,7 +69,7 @@ def health_command(program: Program) -> click.Command:
 
 
 def _line(name: str, state: State, results: list[Result]) -> str:
-    """What is worst stands first; of what is well only how many questions there were."""
+    """The line of output: the worst results first, and only the number of good ones."""
     bad = sorted((one for one in results if one.state is not State.OK), key=lambda one: one.state is not state)
     told = " -- ".join(for_log(one.text) for one in bad) or f"{len(results)} questions, all is well"
     return f"{name.upper()} {state.name}: {told}"
@@ -93,7 +93,7 @@ def _results(program: Program, settings: Settings) -> Iterator[Result]:
 
 
 def _of_store(settings: Settings, now: float) -> Iterator[Result]:
-    """What can be asked once the database answers. It is never made or upgraded."""
+    """The results that need the database, which is never created or upgraded here."""
     url, limits = url_from(settings), settings[HealthSettings]
     try:
         leave_to_its_owner(url)
@@ -121,7 +121,7 @@ def _of_store(settings: Settings, now: float) -> Iterator[Result]:
 
 
 def _of_processes(settings: Settings, now: float) -> Iterator[Result]:
-    """What the metrics say, if there are any."""
+    """The results from the metrics, if there are any."""
     options = settings[MetricsSettings]
     try:
         if options.listen:
@@ -146,7 +146,7 @@ def _of_processes(settings: Settings, now: float) -> Iterator[Result]:
 
 
 def _figures(text: str) -> dict[str, float]:
-    """Of metrics in the text format, by name and labels. Raises ValueError."""
+    """The values of metrics in the text format, by name and labels. Raises ValueError."""
     samples = [sample for family in text_string_to_metric_families(text) for sample in family.samples]
     return {_series(sample.name, sample.labels): sample.value for sample in samples}
 

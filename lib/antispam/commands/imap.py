@@ -1,4 +1,4 @@
-"""The command `imap`: polls Junk folders without the filter beside it."""
+"""The command `imap`: polls Junk folders as a separate process."""
 
 from __future__ import annotations
 

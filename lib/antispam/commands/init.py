@@ -36,14 +36,14 @@ _SIGNS = {State.RIGHT: "ok", State.BETTER: "better", State.WRONG: "WRONG", State
 
 
 class Mta(enum.StrEnum):
-    """Who hands us the mail."""
+    """The mail server that passes us the mail."""
 
     POSTFIX = "postfix"
     SENDMAIL = "sendmail"
 
 
 class Strictness(enum.StrEnum):
-    """How much is refused."""
+    """How strict the filter is."""
 
     OBSERVE = "observe"
     CAREFUL = "careful"
@@ -63,7 +63,7 @@ _STRICTNESS = """5. How strict?
      strict    refuse more
   Your choice"""
 
-# What strict has otherwise than the defaults: (section, option, value, why).
+# The differences of strict from the defaults: (section, option, value, reason).
 STRICT = (
     ("score", "refuse", "10", "Two strong signs of spam are enough."),
     ("helo", "literal_mismatch", "reject", "A server knows its own address."),
@@ -75,7 +75,7 @@ STRICT = (
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Answers:
-    """What the administrator said.
+    """The administrator's answers.
 
     quarantine  MAILBOX (doubtful mail is marked and delivered), STORE (kept in a file of ours), or the address of a database,
                 where it is kept
@@ -131,7 +131,7 @@ def init_command(
         Each answer can be given as an option; the other questions are asked. An existing file is never overwritten.
         docs/defaults.md explains the defaults."""
         file = output or config or program.config
-        if file.exists():  # before the questions, not after them
+        if file.exists():  # checked before the questions, not after
             raise click.ClickException(f"{file} exists already, and is not overwritten; name another one by --output")
         answers = _answers(given)
         text = configuration(answers, time.time())
@@ -148,7 +148,7 @@ def init_command(
 
 
 def _answers(given: dict[str, Any]) -> Answers:
-    """Those that were given as options, and for the rest what the administrator types."""
+    """The answers from options; for the others the administrator is asked."""
     domains = _asked(given["domains"], "1. Your own mail domains, separated by commas", _likely_domain(), _domains)
     mta = _asked(given["mta"], "2. Who hands mail to the filter: postfix or sendmail", _likely_mta(), Mta, *Mta)
     quarantine = _asked(given["quarantine"], _QUARANTINE, MAILBOX, _quarantine)
@@ -158,7 +158,9 @@ def _answers(given: dict[str, Any]) -> Answers:
 
 
 def _asked(given: str | None, question: str, usual: str, read: Callable[[str], T], *choices: str) -> T:
-    """Raises ClickException for an option that is no answer; what is typed and is none is asked once more."""
+    """The answer to a question. Raises ClickException for an invalid option; an invalid typed answer is asked for
+    again.
+    """
     if given is not None:
         try:
             return read(given)
@@ -236,7 +238,7 @@ def configuration(answers: Answers, now: float) -> str:
 
 
 def _checked(program: Program, text: str) -> Settings:
-    """The settings that the file will give. Raises ClickException for a database that can't be used here."""
+    """The settings in the new file. Raises ClickException for a database that cannot be used here."""
     settings = load_text(text, settings_classes(program.journey), translate=program.dialect)
     try:
         demand_driver(url_from(settings))
@@ -246,7 +248,7 @@ def _checked(program: Program, text: str) -> Settings:
 
 
 def _write(file: Path, text: str) -> None:
-    """Raises ClickException if it can't be written, or is there."""
+    """Write the file. Raises ClickException if that fails or the file exists."""
     try:
         with open(file, "x", encoding="utf-8", opener=lambda path, flags: os.open(path, flags, 0o640)) as stream:
             stream.write(text)
@@ -289,7 +291,7 @@ def _about_keys(answers: Answers, selector: str) -> list[str]:
 
 
 def _server_name(given: str | None, domain: str) -> str:
-    """The name of the mail server: what was given, this machine's full name, or a guess, which is told."""
+    """The name of the mail server: the given one, this machine's full name, or a guess, which is printed."""
     name = normalize_domain(given or own_host_name())
     if "." in name or given:
         return name
@@ -313,6 +315,6 @@ def _advise(answers: Answers, server: Server, resolver: Lookup) -> None:
 
 
 def told(advice: Advice) -> str:
-    """One line, or two where something is to be done."""
+    """The advice in one line, or two if there is something to do."""
     line = f"{_SIGNS[advice.state]:7} {advice.about}: {advice.found}"
     return f"{line}\n            -> {advice.do}" if advice.do else line

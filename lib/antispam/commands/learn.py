@@ -1,4 +1,4 @@
-"""The command `learn`: its help, its errors, and --direct. What a hook calls is learn_client.py."""
+"""The command `learn`: its help, its errors, and --direct. Hooks call learn_client.py."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def learn_command(program: Program) -> click.Command:
 
 
 def _direct(program: Program, settings: Settings, lesson: Lesson) -> int:
-    """Teach without the running filter; whoever may write into the store may teach in every name."""
+    """Teach without the running filter. Everybody who may write to the store may teach for any user."""
     try:
         raw = learn_client.read(lesson.file)
     except CannotTeachError as error:

@@ -1,7 +1,7 @@
-"""`bms learn` as a hook calls it: hands the message to the running filter.
+"""`bms learn` for hooks: passes the message to the running filter.
 
-A user waits for it while they move a message, so it imports nothing that takes time, not even `socket`, `re` or
-`argparse`: they would double it. What is not said in the usual way goes to commands/learn.py.
+Users wait for it while they move a message, so it imports nothing slow, not even `socket`, `re` or `argparse`, which
+would double its time. Unusual arguments are left to commands/learn.py.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from antispam.protocols import lesson_wire
 
 CONFIG = "/etc/mail/milter.cfg"
 TIMEOUT = 30.0  # seconds, for each step of the conversation
-_PATIENCE = 2.0  # seconds: while the filter applies a new configuration, its socket is gone for a moment
+_PATIENCE = 2.0  # seconds; while the filter applies a new configuration, its socket is briefly missing
 _PAUSE = 0.05
 _MOST_CONFIG = 4 << 20  # octets
 
 
 class Lesson:
-    """What is asked: the verdict, in whose name, the file (- is standard input), and where the filter listens."""
+    """A request: the verdict, the user, the file (- is standard input), and the filter's socket."""
 
     __slots__ = ("file", "is_spam", "place", "user")
 
@@ -34,7 +34,7 @@ class Lesson:
 
 
 class CannotTeachError(Exception):
-    """Exit status (sysexits.h) and a sentence."""
+    """A failure, with its exit status (sysexits.h) and a sentence."""
 
     def __init__(self, status: int, text: str) -> None:
         super().__init__(text)
@@ -42,8 +42,9 @@ class CannotTeachError(Exception):
 
 
 def understood(words: list[str]) -> Lesson | None:
-    """What the words after the program's name ask for: `[-c FILE] learn --spam|--ham [--user USER] [--socket PATH] [FILE]`.
-    None for all else, which is for the whole program with its help and its errors."""
+    """The request in the arguments of the program: `[-c FILE] learn --spam|--ham [--user USER] [--socket PATH] [FILE]`.
+    None for other arguments, which the whole program handles, with its help and errors.
+    """
     config = CONFIG
     if len(words) > 2 and words[0] in ("-c", "--config"):
         config, words = words[1], words[2:]
@@ -70,7 +71,7 @@ def understood(words: list[str]) -> Lesson | None:
 
 
 def own_name() -> str:
-    """Of the system user who calls."""
+    """The name of the calling system user."""
     try:
         return pwd.getpwuid(os.getuid()).pw_name
     except KeyError:
@@ -78,8 +79,9 @@ def own_name() -> str:
 
 
 def socket_in(config: str) -> str:
-    """[learn] socket of a configuration, in the syntax of settings/ini.py; "" if it says nothing, or where it is closed to
-    this user because of its secrets."""
+    """The value of [learn] socket in a configuration, in the syntax of settings/ini.py; "" if it is not set, or if this
+    user may not read the file because of its secrets.
+    """
     try:
         with open(config, "rb") as file:
             lines = file.read(_MOST_CONFIG).removeprefix(b"\xef\xbb\xbf").splitlines()
@@ -101,7 +103,7 @@ def socket_in(config: str) -> str:
 
 
 def teach(lesson: Lesson) -> int:
-    """Do what is asked, say how it ended, and return the exit status."""
+    """Do the lesson, print the outcome, and return the exit status."""
     try:
         status, text = ask(lesson.place, lesson.is_spam, lesson.user, read(lesson.file))
     except CannotTeachError as error:
@@ -114,7 +116,7 @@ def teach(lesson: Lesson) -> int:
 
 
 def read(file: str) -> bytes:
-    """The message. Raises CannotTeachError."""
+    """Read the message. Raises CannotTeachError."""
     try:
         if file == "-" and sys.stdin is None:
             raise CannotTeachError(os.EX_NOINPUT, "there is no standard input")
@@ -131,19 +133,19 @@ def read(file: str) -> bytes:
 
 
 def ask(place: str, is_spam: bool, user: str, raw: bytes) -> tuple[int, str]:
-    """Let the running filter learn; returns status and sentence. Raises CannotTeachError if nobody answers."""
+    """Have the running filter learn. Returns the status and a sentence. Raises CannotTeachError without an answer."""
     name = user.encode("utf-8", "surrogateescape")[: lesson_wire.LONGEST_USER + 1]
     head = lesson_wire.request(is_spam, name, len(raw))
     try:
         with _Connection(place) as connection:
             return connection.ask(head, raw)
-    except _NoAnswerError:  # it was closed before it was taken, by a filter that is replaced; a lesson counts once
+    except _NoAnswerError:  # a filter being replaced closed it before reading it; a lesson counts only once
         with _Connection(place) as connection:
             return connection.ask(head, raw)
 
 
 class _NoAnswerError(CannotTeachError):
-    """The other side hung up without a word."""
+    """The filter disconnected without an answer."""
 
 
 class _Connection:
@@ -185,7 +187,7 @@ class _Connection:
                 self._socket.sendall(head)
                 self._socket.sendall(raw)
             except (BrokenPipeError, ConnectionResetError):
-                pass  # refused before it was whole: the answer says why
+                pass  # refused before it was complete; the answer says why
             while not received.endswith(b"\n") and len(received) < lesson_wire.LONGEST_ANSWER:
                 more = self._socket.recv(lesson_wire.LONGEST_ANSWER)
                 if not more:

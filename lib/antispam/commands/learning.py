@@ -36,7 +36,7 @@ from antispam.text import for_log
 from dspam.learner import SPAM_AT
 
 _STDIN = Path("-")
-INTERRUPTED = 130  # as a shell has it
+INTERRUPTED = 130  # as in shells
 
 
 def _progress(console: Console) -> Progress:
@@ -80,7 +80,7 @@ def train_command(program: Program) -> click.Command:
 
                 def done(stored: Any) -> None:
                     reached.add(stored.path)
-                    # Mail in files not yet read is counted as one message each: the total is known for sure at the end only.
+                    # Files not yet read count as one message each: the exact total is known only at the end.
                     progress.update(task, total=result.seen + len(found) - len(reached), completed=result.seen)
 
                 fingerprint = _fingerprint(store, settings, verdict == "spam", undo)
@@ -109,7 +109,7 @@ def train_command(program: Program) -> click.Command:
 
 @contextlib.contextmanager
 def _standard_input() -> Iterator[Path]:
-    """What comes in there, as a file for as long as it is read."""
+    """The content of standard input as a temporary file."""
     with tempfile.NamedTemporaryFile(prefix="standard-input-") as file:
         shutil.copyfileobj(sys.stdin.buffer, file)
         file.flush()
@@ -117,7 +117,7 @@ def _standard_input() -> Iterator[Path]:
 
 
 def _fingerprint(store: Store, settings: Settings, is_spam: bool, undo: bool) -> Callable[[Stored], object]:
-    """What is done with each message for [fingerprints]; old spam is not worth it: its copies have gone by."""
+    """The action for each message for [fingerprints]. Old spam is skipped, because its copies no longer come."""
     own = settings[FingerprintSettings]
     if own.mode is Mode.OFF:
         return lambda stored: None
@@ -131,7 +131,9 @@ def _fingerprint(store: Store, settings: Settings, is_spam: bool, undo: bool) ->
 
 
 def _warn_if_unknown(settings: DspamSettings, user: str) -> None:
-    """A dictionary may be taught before the configuration names it; a slip of the pen would be taught as well."""
+    """Warn about an unknown user. A dictionary may be taught before the configuration names it, but it may also be a
+    typo.
+    """
     named = {*settings.users, *(name.lower() for name in (DEFAULT_USER, *settings.dspam_screener, settings.dspam_dict))}
     if user.lower() not in named:
         click.echo(
@@ -186,7 +188,7 @@ def evaluate_command(program: Program) -> click.Command:
         message is classified first and taught afterwards, in a separate, empty dictionary; yours is not changed. --noise,
         --delay, --drift and --errors print a table of the loss under such conditions."""
         if plot is not None:
-            _demand_matplotlib()  # before the work, not after it
+            _demand_matplotlib()  # checked before the work, not after
         console, run, interrupted = Console(stderr=True), evaluation.Run(), False
         try:
             entries = evaluation.read_index(index)
@@ -230,7 +232,7 @@ def _conditions(noise: float, delay: bool, drift: bool, errors: bool) -> list[Co
 def _tried(
     entries: Sequence[evaluation.Entry], conditions: Sequence[Condition], console: Console
 ) -> list[tuple[str, Figures]]:
-    """The figures under each condition, by its name."""
+    """The figures under each condition, by name."""
     if not conditions:
         return []
     found = []
@@ -307,7 +309,7 @@ def _print_conditions(found: Sequence[tuple[str, Figures]]) -> None:
 
 
 def write_scores(path: Path, judged: list[Judged]) -> None:
-    """One line a message: path, label, score and verdict, separated by tabs. Raises OSError."""
+    """Write one line per message: path, label, score and verdict, separated by tabs. Raises OSError."""
     with path.open("w", encoding="utf-8", errors="surrogateescape") as file:
         for one in judged:
             label, verdict = ("spam" if what else "ham" for what in (one.is_spam, one.called_spam))

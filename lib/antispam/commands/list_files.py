@@ -1,4 +1,4 @@
-"""Importing lists and the greylist from upstream's files, and exporting them."""
+"""Import of lists and the greylist from upstream's files, and their export."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ MAX_COMPLAINTS = 20
 
 @dataclasses.dataclass(slots=True)
 class Done:
-    """How many names were taken, how many had expired and how many could not be read; the first complaints."""
+    """The numbers of names imported, expired and unreadable, and the first error messages."""
 
     taken: int = 0
     expired: int = 0
@@ -42,8 +42,9 @@ class Done:
 def import_names(
     store: Store, settings: Settings, kind: Kind, file: IO[str], reason: str, period: float | None, now: float
 ) -> Done:
-    """Names for a list, for so many seconds from when they were written down; None is as long as the filter itself would have
-    kept them, and for ever where no time stands. Raises OSError, StoreError."""
+    """Import names into a list for `period` seconds from the time in the file. None means as long as the filter itself
+    would have kept them, or permanently without a time. Raises OSError, StoreError.
+    """
     done = Done()
     known = []
     for one in upstream_lists.read_names(file):
@@ -51,7 +52,7 @@ def import_names(
             done.complain(f"{one.where}: {one.why}")
             continue
         try:
-            name = lists.normalized(kind, one.name.removeprefix("@"))  # so milter.cfg writes whole domains
+            name = lists.normalized(kind, one.name.removeprefix("@"))  # milter.cfg writes whole domains with an @
         except lists.BadName as error:
             done.complain(f"line {one.line}: {error}")
             continue
@@ -74,7 +75,7 @@ def _until(settings: Settings, kind: Kind, one: Listed, period: float | None, no
 
 
 def import_greylist(store: Store, settings: Settings, path: Path, now: float) -> Done:
-    """A greylist of upstream's. Raises NotReadable, OSError, StoreError."""
+    """Import an upstream greylist. Raises NotReadable, OSError, StoreError."""
     done = Done()
     chosen = settings[GreylistSettings]
     known: list[tuple[Triplet, Record]] = []
@@ -105,7 +106,7 @@ def _not_later(record: Record, now: float) -> Record:
 
 
 def exported(store: Store, kind: Kind | None, now: float) -> Iterator[str]:
-    """The lines of a list, or, where it is None, of the greylist, that upstream's code reads. Raises StoreError."""
+    """The lines of a list, or of the greylist for None, in upstream's format. Raises StoreError."""
     if kind is None:
         yield from (_csv_line(triplet, record) for triplet, record in greylist.everything(store))
         return

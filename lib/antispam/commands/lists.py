@@ -100,7 +100,7 @@ def _add_command(program: Program) -> click.Command:
         """Add NAMES to the list KIND."""
         with opened_store(load_settings(program, config)) as store:
             for name in names:
-                _add(store, kind, name.removeprefix("@"), reason, period)  # whole domains, as milter.cfg writes them
+                _add(store, kind, name.removeprefix("@"), reason, period)  # whole domains in the notation of milter.cfg
         what = "entry" if len(names) == 1 else "entries"
         click.echo(f"{len(names)} {what} added to {kind}; effective within {lists.REMEMBERED:.0f} seconds.")
 
@@ -218,7 +218,7 @@ def _table(entries: Iterable[Entry]) -> Table:
             "for ever" if entry.expires_at is None else local_time(entry.expires_at),
             str(entry.offences),
         )
-        table.add_row(*map(Text, cells))  # plain text: brackets in it are no markup
+        table.add_row(*map(Text, cells))  # plain text, so that brackets are not markup
     return table
 
 
@@ -256,8 +256,10 @@ def bans_command(program: Program) -> click.Command:
 
 
 def zone_file(origin: str, entries: Sequence[Entry], now: float) -> str:
-    """A zone with an A record 127.0.0.2 and the reason as TXT for each entry, in presentation format (RFC 1035 section 5).
-    RFC 5782 section 5 wants a test entry in it. Names are checked, and texts quoted: both came off the wire once."""
+    """A zone with an A record 127.0.0.2 and the reason as TXT for each entry, in presentation format (RFC 1035 section
+    5). RFC 5782 section 5 requires a test entry in it. Names are checked and texts are quoted, because both came from
+    outside.
+    """
     lines = [
         f"$ORIGIN {origin}.",
         f"$TTL {_ZONE_TTL}",
@@ -292,7 +294,7 @@ def _records(owner: str, reason: str) -> list[str]:
 
 
 def _write(file: Path, text: str) -> None:
-    """Whole or not at all: a name server must never load half a zone. Raises OSError."""
+    """Write the file completely or not at all: a name server must never load half a zone. Raises OSError."""
     handle, temporary = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
     try:
         with os.fdopen(handle, "w", encoding="ascii") as stream:

@@ -142,7 +142,7 @@ def _chosen(store: Store, numbers: tuple[int, ...], failed: bool) -> list[int]:
 
 
 def _change(store: Store, numbers: list[int], change: Callable[[Store, int, float], bool], done: str) -> None:
-    """Do it to each and say so; exit status 1 where it could not be done to one."""
+    """Change each message and print the result. Exits with status 1 if one could not be changed."""
     missed = False
     for number in numbers:
         if change(store, number, time.time()):
@@ -157,7 +157,7 @@ def _change(store: Store, numbers: list[int], change: Callable[[Store, int, floa
 
 
 def _send(store: Store, settings: OutboxSettings, numbers: list[int]) -> None:
-    """Send each and say what the MTA said; exit status 1 where it did not take one for everybody."""
+    """Send each message and print the MTA's reply. Exits with status 1 if one was not accepted for all recipients."""
     missed = False
     for number in numbers:
         try:
@@ -223,7 +223,7 @@ def _when(seconds: float | None) -> str:
 
 
 def _print_octets(content: bytes) -> None:
-    """As they are for a file or a pipe; for a terminal so that mail can't speak to it."""
+    """Print content, unchanged to a file or a pipe, and escaped to a terminal."""
     if sys.stdout.isatty():
         for line in content.split(b"\r\n"):
             click.echo(for_log(line, 4 * len(line)))

@@ -49,7 +49,7 @@ def _group(name: str | None) -> str:
 
 
 def _user(settings: Settings, name: str) -> str:
-    """The user of dspam_users: what is set for a name that is misspelt would never hold."""
+    """The user in dspam_users. A preference for a misspelt name would never apply."""
     users = settings[DspamSettings].users
     if name.lower() in users:
         return name.lower()

@@ -1,4 +1,6 @@
-"""The command line of a milter program. A command is imported when it is given: `--help` and `--version` need none."""
+"""The command line of a milter program. Each command is imported only when it is used: `--help` and `--version` need
+none.
+"""
 
 from __future__ import annotations
 
@@ -24,10 +26,10 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Command:
-    """A command that is not imported yet.
+    """A command that is imported on demand.
 
-    name     as people type it
-    factory  who makes it of a Program: "module:function", the module below antispam.commands
+    name     as typed
+    factory  the function that makes it from a Program: "module:function", with the module below antispam.commands
     help     the first sentence of its help
     """
 
@@ -61,11 +63,11 @@ COMMON = (
         "and explain the outcome.",
     ),
 )
-"""What every program has."""
+"""The commands of every program."""
 
 
 class Group(click.Group):
-    """Commands that are imported when they are given."""
+    """A group of commands that are imported on demand."""
 
     def __init__(
         self, *arguments: Any, program: Callable[[], Program], listed: Sequence[Command] = (), **attributes: Any
@@ -83,14 +85,14 @@ class Group(click.Group):
         return super().get_command(ctx, cmd_name)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """As click does it, but for the import of each command to ask what it says of itself."""
+        """Like click, but without importing each command for its help."""
         names = self.list_commands(ctx)
         limit = formatter.width - 6 - max(map(len, names))
         with formatter.section("Commands"):
             formatter.write_dl([(name, self._short_help(name, limit)) for name in names])
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
-        """As click does it, but for the import of each command: people wait for it."""
+        """Like click, but without importing each command, because people wait for completions."""
         names = (name for name in self.list_commands(ctx) if name.startswith(incomplete))
         commands = [CompletionItem(name, help=self._short_help(name, 45)) for name in names]
         return [*commands, *click.Command.shell_complete(self, ctx, incomplete)]
@@ -116,7 +118,7 @@ def make_group(
     def program() -> Program:
         try:
             from antispam.service.application import Program
-        except ModuleNotFoundError as error:  # a checkout, started with a Python that has not what it needs
+        except ModuleNotFoundError as error:  # a checkout, started with a Python that lacks its dependencies
             raise click.ClickException(
                 f"this Python ({sys.executable}) lacks the package {error.name}. `make run` installs everything into "
                 f".venv: run .venv/bin/{name}"

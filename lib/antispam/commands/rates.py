@@ -1,4 +1,4 @@
-"""`rates`: how much is sent, which logins were stopped, and releasing them."""
+"""`rates`: shows the amounts sent and the stopped logins, and releases logins."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The command `replay`: what another configuration would have decided about the mail of the last days."""
+"""The command `replay`: the decisions of another configuration about recent mail."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from antispam.store.history_search import Transaction
 from antispam.text import for_log, local_time
 
 _SHOWN = 20  # examples, and recipients with the most changes
-_WIDE = 160  # columns where nobody looks at a screen
+_WIDE = 160  # columns if the output is not a terminal
 
 
 def replay_command(program: Program) -> click.Command:
@@ -62,7 +62,7 @@ def replay_command(program: Program) -> click.Command:
         ):
             pair = Replay(program.journey, old.services()), Replay(program.journey, later.services())
             now = time.time()
-            with contextlib.suppress(KeyboardInterrupt):  # what was found until then is shown
+            with contextlib.suppress(KeyboardInterrupt):  # the results so far are shown
                 for found in _shown_while_read(messages_since(store, now - since), now - since, now):
                     compare(found, *pair, outcome)
         told = list(caveats(program.journey, present, planned, pair[1].read, outcome))
@@ -75,7 +75,7 @@ def replay_command(program: Program) -> click.Command:
 
 
 def _shown_while_read(messages: Iterator[Transaction], since: float, until: float) -> Iterator[Transaction]:
-    """The messages, with a bar on a terminal: how much of the time that is asked about was read."""
+    """The messages, with a progress bar on a terminal that shows the part of the period read so far."""
     if not sys.stderr.isatty():
         yield from messages
         return

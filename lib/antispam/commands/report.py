@@ -21,7 +21,7 @@ from antispam.store.reports import MAX_DAYS, MOST_SHOWN, report
 from antispam.store.tally import Day, Disposition, Offender, Offenders, Report
 from antispam.text import for_log, local_time
 
-_WIDE = 160  # columns where nobody looks at a screen
+_WIDE = 160  # columns if the output is not a terminal
 _BAR = 24
 _EIGHTHS = " ▏▎▍▌▋▊▉"
 _NAME = 320  # characters: names are shown whole
@@ -56,7 +56,7 @@ def report_command(program: Program) -> click.Command:
 
 
 def show(made: Report, top: int, console: Console) -> None:
-    """The report as tables."""
+    """Print the report as tables."""
     if not any(day.messages or day.spam or day.ham for day in made.days):
         console.print(f"No mail since {_date(made.days[0].begins)}, according to the history.")
         return
@@ -70,7 +70,7 @@ def show(made: Report, top: int, console: Console) -> None:
 
 
 class _Bars:
-    """Bars in a column; plain characters where the terminal has no others."""
+    """Bars in a column, in plain characters if the terminal supports no others."""
 
     def __init__(self, encoding: str) -> None:
         self._fine = encoding.lower().replace("-", "") == "utf8"
@@ -87,7 +87,7 @@ class _Bars:
 def _table(*names: str, left: Iterable[str] = ()) -> Table:
     made = Table(box=None, pad_edge=False, header_style="bold")
     for name in names:
-        text = name.startswith("  ") or name == "HOST"  # may be of any length: shown whole, on several lines if need be
+        text = name.startswith("  ") or name == "HOST"  # any length; shown whole, on several lines if necessary
         made.add_column(
             name, no_wrap=not text, overflow="fold" if text else "ellipsis", justify="left" if name in left else "right"
         )
@@ -95,7 +95,7 @@ def _table(*names: str, left: Iterable[str] = ()) -> Table:
 
 
 def _print_days(console: Console, days: Sequence[Day], bars: _Bars) -> None:
-    """A row a day, or, where that is too wide for the terminal, a column a day, as many side by side as fit."""
+    """Print one row per day or, if that is too wide for the terminal, one column per day, as many side by side as fit."""
     wide = _per_day(days, bars)
     if console.measure(wide, options=console.options.update(width=_WIDE * 2)).maximum <= console.width:
         console.print(wide)
@@ -112,7 +112,7 @@ def _print_days(console: Console, days: Sequence[Day], bars: _Bars) -> None:
 
 
 def _columns(days: Sequence[Day]) -> list[tuple[str, list[int]]]:
-    """What is counted, by day; what has no number in it is left out."""
+    """The counts by day, without those that are always zero."""
     columns: list[tuple[str, list[int]]] = [("MESSAGES", [day.messages for day in days])]
     columns += [(disposition.upper(), [day.dispositions[disposition] for day in days]) for disposition in Disposition]
     columns += [
@@ -126,7 +126,7 @@ def _columns(days: Sequence[Day]) -> list[tuple[str, list[int]]]:
 
 
 def _per_day(days: Sequence[Day], bars: _Bars) -> Table:
-    """The bar is what was rejected, quarantined or discarded."""
+    """The table with one row per day; its bar shows rejected, quarantined and discarded messages."""
     shown = _columns(days)
     stopped = [sum(day.dispositions[disposition] for disposition in _STOPPED) for day in days]
     table = _table("DAY", *(name for name, _ in shown), "STOPPED", left=("DAY", "STOPPED"))

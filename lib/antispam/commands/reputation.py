@@ -40,7 +40,7 @@ _WIDTH = 24
 
 @contextlib.contextmanager
 def _records(program: Program, config: Path | None) -> Iterator[Records]:
-    """What is remembered, the log folded in. Raises ClickException if the database can't be used."""
+    """The records of reputation, with the log folded in. Raises ClickException if the database cannot be used."""
     with opened_store(load_settings(program, config)) as store:
         records = Records(store)
         while records.fold(time.time()):
@@ -226,7 +226,7 @@ def _serve_command(program: Program) -> click.Command:
 
 
 def _told_to_listen(settings: Settings, listen: str | None) -> Settings:
-    """With the address of the command line, if there is one. Raises ConfigError."""
+    """The settings with the address from the command line, if there is one. Raises ConfigError."""
     options = settings[GossipSettings]
     wanted = listen or options.listen
     if not wanted:
@@ -235,7 +235,7 @@ def _told_to_listen(settings: Settings, listen: str | None) -> Settings:
 
 
 def _lower(name: str) -> str:
-    """Domains are remembered in lower case, in A-labels."""
+    """The name with its domain in lower case and A-labels, as stored."""
     domain, colon, how = name.rpartition(":")
     return f"{normalize_domain(domain)}:{how}" if colon else normalize_domain(name)
 
@@ -279,7 +279,7 @@ def _table(chosen: list[tuple[str, Observations]], now: float) -> Table:
 
 
 def bars(votes: list[int], width: int = _WIDTH) -> str:
-    """A bar for each of `width` equal parts: how much of it was ham, where anything was certain."""
+    """A bar for each of `width` equal parts, showing the share of ham among the certain votes."""
     drawn = []
     parts = min(width, len(votes))
     for part in range(parts):

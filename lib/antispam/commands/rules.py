@@ -1,4 +1,4 @@
-"""`rules`: checks the site's rules, and tries them on mail."""
+"""`rules`: checks the site's rules, and tests them on mail."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from antispam.service.application import Program, load_settings
 from antispam.text import for_log
 
 _TIME = 60.0  # seconds for all rules and one message
-_INTERRUPTED = 130  # as a shell has it
+_INTERRUPTED = 130  # as in shells
 
 
 def rules_command(program: Program) -> click.Command:
@@ -74,7 +74,7 @@ def _counted(number: int, what: str) -> str:
 
 
 def _doubts(rules: RuleSet) -> list[Mistake]:
-    """What is allowed and yet hardly meant."""
+    """Rules that are valid but probably not intended."""
     asked = {name for rule in rules.rules for name in rule.asks}
     warnings = []
     for rule in rules.rules:
@@ -88,7 +88,7 @@ def _doubts(rules: RuleSet) -> list[Mistake]:
 
 
 def _try(rules: RuleSet, mail: Sequence[Path]) -> None:
-    """Print how many of the messages meet each rule."""
+    """Print the number of messages that match each rule."""
     met: collections.Counter[str] = collections.Counter()
     unreadable: list[str] = []
     seen = 0

@@ -74,7 +74,7 @@ def check_config_command(program: Program) -> click.Command:
 
 
 def _demand_accounts(settings: ProgramSettings) -> None:
-    """What `run` needs to find on this machine. Raises ConfigError."""
+    """Check that the accounts needed by `run` exist on this machine. Raises ConfigError."""
     try:
         if settings.user:
             find_user(settings.user)
@@ -85,7 +85,7 @@ def _demand_accounts(settings: ProgramSettings) -> None:
 
 
 def _demand_teachers(settings: Settings) -> None:
-    """The accounts that [learn] names. Raises ConfigError."""
+    """Check that the accounts in [learn] exist. Raises ConfigError."""
     if LearnSettings not in settings:
         return
     own = settings[LearnSettings]
@@ -102,7 +102,7 @@ def _demand_teachers(settings: Settings) -> None:
 
 
 def run(program: Program, config: Path | None, *, show_mta_lines: bool = False, first_login: str = "") -> int:
-    """Serve under the supervisor; returns the exit code."""
+    """Serve under the supervisor. Returns the exit code."""
     settings = load_settings(program, config)
     try:
         logs.configure(settings[LogSettings], program.name, settings[ProgramSettings].user)
@@ -122,7 +122,9 @@ def run(program: Program, config: Path | None, *, show_mta_lines: bool = False, 
 
 
 def _plan(program: Program, settings: Settings, board: Board) -> ProcessPlan:
-    """What the supervisor runs: the workers, and beside them what [learn], [imap] and [web] ask for. Raises SettingsError."""
+    """The processes for the supervisor: the workers, and those required by [learn], [imap] and [web]. Raises
+    SettingsError.
+    """
     plan = process_plan(program, settings, board)
     beside = (
         *learn_server.side_servers(program.journey, settings),
@@ -155,7 +157,9 @@ def _console(program: Program, settings: Settings, board: Board) -> tuple[SideSe
 
 
 def first_lines(settings: Settings, name: str, config: Path | None) -> str:
-    """What to paste into sendmail.mc and main.cf so that the MTA finds us, and how to ask about the mail that comes."""
+    """The lines to paste into sendmail.mc and main.cf so that the MTA uses the filter, and the commands for questions
+    about mail.
+    """
     return "\n".join(
         (
             f"{name} {__version__} filters mail as soon as an MTA sends it here. Paste one of these:",
@@ -174,7 +178,7 @@ def first_lines(settings: Settings, name: str, config: Path | None) -> str:
 
 
 def _typed(name: str) -> str:
-    """How a person calls this program: beside the Python that runs it there is one that finds its packages."""
+    """The command to type for this program: the one beside the running Python, which finds its packages."""
     beside = Path(sys.executable).with_name(name)
     if not beside.exists():
         return sys.argv[0]
@@ -183,7 +187,7 @@ def _typed(name: str) -> str:
 
 
 def sendmail_lines(settings: Settings, name: str) -> list[str]:
-    """What to paste into sendmail.mc."""
+    """The lines to paste into sendmail.mc."""
     spec, called = SocketSpec.parse(settings[ProgramSettings].socket), settings[ProgramSettings].name or name
     return [
         "  sendmail.mc   (then make -C /etc/mail, and restart sendmail)",
@@ -192,7 +196,7 @@ def sendmail_lines(settings: Settings, name: str) -> list[str]:
 
 
 def postfix_lines(settings: Settings, chroot: str = "") -> list[str]:
-    """What to paste into main.cf; of a socket below `chroot` Postfix sees the rest of the path only."""
+    """The lines to paste into main.cf. Postfix sees a socket below `chroot` by the rest of its path only."""
     shown = SocketSpec.parse(settings[ProgramSettings].socket).postfix
     if chroot and shown.startswith(f"unix:{chroot}/"):
         shown = f"unix:{shown.removeprefix(f'unix:{chroot}/')}"
@@ -204,11 +208,11 @@ def postfix_lines(settings: Settings, chroot: str = "") -> list[str]:
 
 
 def print_settings(settings: Settings, *, only_changed: bool = False) -> None:
-    """The effective options, section by section, on standard output; secrets are not shown."""
-    import rich.console  # here: `run` keeps what it imports for as long as it serves
+    """Print the effective options, section by section; secrets are hidden."""
+    import rich.console  # imported here because `run` would keep it in memory while it serves
 
     console = rich.console.Console(soft_wrap=True, highlight=False, emoji=False)
-    sections: dict[str, dict[str, Origin]] = {}  # checks may share a section, and with it mode and on_error
+    sections: dict[str, dict[str, Origin]] = {}  # checks may share a section, including mode and on_error
     for origin in settings.origins:
         if not (only_changed and origin.where == "default"):
             sections.setdefault(origin.section, {})[origin.option] = origin
@@ -216,7 +220,7 @@ def print_settings(settings: Settings, *, only_changed: bool = False) -> None:
         console.print(f"[bold]\\[{section}][/]")
         width = max(map(len, origins))
         for origin in origins.values():
-            # No table: in a narrow terminal or a pipe it would cut values short.
+            # Not a table, which would truncate values in a narrow terminal or a pipe.
             line = f"{origin.option:{width}} = {shown(origin)}  # {origin.where}"
             console.print(line, markup=False, style="dim" if origin.where == "default" else "")
         console.print()

@@ -1,4 +1,4 @@
-"""`scan`: sends messages through the same journey without an MTA, and explains the outcome line by line."""
+"""`scan`: sends messages through the journey without an MTA, and explains the outcome line by line."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from dspam.features import facts_of_tests
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Envelope:
-    """What the SMTP client would have said."""
+    """The envelope that an SMTP client would have sent."""
 
     ip: str
     name: str
@@ -47,7 +47,7 @@ class Envelope:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Report:
-    """What happened to one message; `features` by the dictionary that they spoke to, `scores` by the recipient."""
+    """The result for one message; `features` by dictionary, `scores` by recipient."""
 
     file: str
     verdict: Verdict
@@ -65,7 +65,7 @@ class Report:
 
 
 def scan(application: Application, file: str, raw: bytes, envelope: Envelope) -> Report:
-    """One message through the journey, as a session of its own."""
+    """Send one message through the journey, in its own session."""
     session = application.session()
     headers, body = split_message(raw)
     verdict, spoken_at = _envelope(session, envelope)
@@ -101,7 +101,7 @@ def _scores(message: Message) -> dict[str, ScoreFinding]:
 
 
 def _features(application: Application, connection: Connection, message: Message) -> dict[str, Reasons]:
-    """By the name of each dictionary that was asked. Raises StoreError."""
+    """The reasons by the name of each dictionary that was asked. Raises StoreError."""
     found = message.findings.get(OpinionFinding)
     reasons = {}
     names = [
@@ -115,7 +115,7 @@ def _features(application: Application, connection: Connection, message: Message
 
 
 def _known_tests(message: Message) -> dict[int, str]:
-    """The tests that the learner was told of, by the keys of these facts: those that the rows above it had found."""
+    """The tests passed to the learner, by the keys of these facts: those found by the rows above it."""
     keys, _ = message.memo.get(OpinionFinding.check, ((), ()))
     told = set(map(int, keys))
     facts = facts_of_tests(hit.test for hit in message.findings.hits())
@@ -123,7 +123,7 @@ def _known_tests(message: Message) -> dict[int, str]:
 
 
 def _envelope(session: Session, envelope: Envelope) -> tuple[Verdict | None, str]:
-    """The steps before DATA; the verdict is the one that ends the transaction there, if any."""
+    """Do the steps before DATA. The verdict is the one that ended the transaction there, if any."""
     steps: list[tuple[str, Callable[[], Verdict]]] = [
         ("connect", lambda: session.connect(envelope.ip, name=envelope.name, ptr=envelope.name, receiver="localhost")),
         ("HELO", lambda: session.helo(envelope.helo)),
@@ -156,7 +156,7 @@ def _findings(message: Message) -> dict[str, Any]:
 
 
 def explain(report: Report, journey: Journey, console: rich.console.Console) -> None:
-    """The outcome in sentences a person can follow, in the order of the journey."""
+    """Print the outcome in sentences, in the order of the journey."""
     verdict = report.verdict
     asks = {row.check.NAME: row.asks for row in journey.rows}
     say = console.print
@@ -168,7 +168,7 @@ def explain(report: Report, journey: Journey, console: rich.console.Console) -> 
         say(rich.markup.escape(f"    {verdict.code} {verdict.enhanced} " + " / ".join(verdict.reply_lines())))
     for name, finding in sorted(report.findings.items(), key=lambda item: list(asks).index(item[0])):
         if name == ScoreFinding.check:
-            continue  # a table below
+            continue  # shown in a table below
         decision = next((d for d in report.decisions if d.check == name), None)
         say(rich.markup.escape(f"  {name}: {asks.get(name, '')}"))
         say(rich.markup.escape(f"    found    {_short(finding)[1:-1] or 'nothing'}"))
@@ -188,7 +188,7 @@ def explain(report: Report, journey: Journey, console: rich.console.Console) -> 
 
 
 def _scored(scores: dict[str, ScoreFinding]) -> Iterator[str]:
-    """A table of the tests for each different total, with its recipients."""
+    """A table of the tests for each distinct total, with its recipients."""
     for score in dict.fromkeys(scores.values()):
         whose = ", ".join(for_log(address) for address, one in scores.items() if one == score)
         yield f"  score of the message for {whose}: {score.total:.1f}"
@@ -198,7 +198,7 @@ def _scored(scores: dict[str, ScoreFinding]) -> Iterator[str]:
 
 
 def _reason_lines(name: str, reasons: Reasons) -> Iterator[str]:
-    """The strongest reasons on both sides, and how the weights of all add up to the probability."""
+    """The strongest reasons on both sides, and the sum of all weights, which gives the probability."""
     for kind, features in (("spam", reasons.spam), ("honest mail", reasons.ham)):
         listed = "; ".join(f"{for_log(feature, 80)} {value:+.2f}" for feature, value in features)
         yield f"  for {kind}, by the dictionary of {name}: {listed or 'nothing'}"
@@ -212,7 +212,7 @@ def _reason_lines(name: str, reasons: Reasons) -> Iterator[str]:
 
 
 def _joined(report: Report) -> Iterator[str]:
-    """How the logits of a user's own dictionary and the one that lends to it make the probability."""
+    """The combination of the logits of a user's own dictionary and the lending one into the probability."""
     for one in report.findings.get(OpinionFinding.check, {}).get("opinions", ()):
         own, lent = report.features.get(one["dictionary"]), report.features.get(one["lent"])
         if own is None or lent is None:
@@ -227,7 +227,7 @@ def _joined(report: Report) -> Iterator[str]:
 
 
 def _short(finding: Any) -> str:
-    """Evidence on one line; what is empty, false or nought is left out."""
+    """Evidence on one line, without empty, false and zero values."""
     if isinstance(finding, Mapping):
         parts = (f"{for_log(str(key))}={_short(value)}" for key, value in finding.items() if value)
         return "(" + ", ".join(parts) + ")"
@@ -244,7 +244,7 @@ def _verdict(verdict: Verdict) -> dict[str, Any]:
 
 
 def as_json(report: Report) -> str:
-    """One object a line, for programs."""
+    """The report as one JSON object on a line, for programs."""
     value = dataclasses.asdict(report)
     value["features"] = {name: reasons._asdict() for name, reasons in report.features.items()}
     value["decisions"] = [one._asdict() | {"verdict": _verdict(one.verdict)} for one in report.decisions]
@@ -261,7 +261,7 @@ def _address(context: click.Context, parameter: click.Parameter, value: str) -> 
 
 
 def scan_command(program: Program) -> click.Command:
-    """The command, for this program."""
+    """`scan`, for the commands of a program."""
     journey = program.journey
 
     @click.command("scan")
@@ -294,7 +294,7 @@ def scan_command(program: Program) -> click.Command:
         """Send message FILES ('-' is standard input) through the same checks as the filter does, without an MTA, and explain
         the outcome. Nothing is delivered, learned or recorded; what the filter has learned about spam is used. The exit
         status is 1 if a message is not accepted."""
-        console = rich.console.Console(soft_wrap=True, highlight=False, emoji=False)  # :date: is none
+        console = rich.console.Console(soft_wrap=True, highlight=False, emoji=False)  # :date: must not become one
         envelope = Envelope(ip, name, helo, mail_from, recipients)
         refused = False
         with rehearsal(journey, load_settings(program, config), live=live) as application:

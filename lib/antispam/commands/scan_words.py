@@ -1,4 +1,4 @@
-"""What became of a message that was scanned, and what was changed in it, in words for a person."""
+"""The outcome of a scanned message, and its changes, in words for people."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _OUTCOMES = {
 
 
 def outcome(action: Action, edits: Sequence[Edit], findings: Mapping[str, Any]) -> str:
-    """What became of the message: "delivered with one attachment replaced". `findings` are in builtins, by check."""
+    """The outcome of the message: "delivered with one attachment replaced". `findings` are in builtins, by check."""
     if action in _OUTCOMES:
         return _OUTCOMES[action]
     changed = _changed(findings) if any(isinstance(edit, ReplaceBody) for edit in edits) else ""
@@ -40,7 +40,7 @@ def outcome(action: Action, edits: Sequence[Edit], findings: Mapping[str, Any]) 
 
 
 def _changed(findings: Mapping[str, Any]) -> str:
-    """What is not as it was: several things in one archive are one attachment."""
+    """The changes of the message; several dangers in one archive count as one attachment."""
     found = findings.get("attachments", {}).get("found", ())
     replaced = len({tuple(one["path"]) for one in found if one["remedy"] == "replace"})
     words = []
@@ -52,7 +52,7 @@ def _changed(findings: Mapping[str, Any]) -> str:
 
 
 def told(edit: Edit) -> str:
-    """One change, safe to print."""
+    """The description of one change, safe to print."""
     match edit:
         case InsertHeader(name, value):
             return f"put on top: {_field(name, value)}"
@@ -73,7 +73,7 @@ def told(edit: Edit) -> str:
 
 
 def _field(name: str, value: str) -> str:
-    """Unfolded (RFC 5322 section 2.2.3): it is printed on a line of its own."""
+    """The field, unfolded (RFC 5322 section 2.2.3) for printing on one line."""
     return f"{for_log(name)}: {for_log(_FOLD.sub(' ', value), _LONGEST)}"
 
 

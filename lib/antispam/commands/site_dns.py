@@ -1,4 +1,4 @@
-"""What the DNS says of a site that sends and takes mail, with advice: others judge our mail by it."""
+"""A check of the DNS records of a mail site, with advice: other sites judge our mail by them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from antispam.text import for_log
 
 
 class State(enum.StrEnum):
-    """What is to be said of a record."""
+    """The state of a record."""
 
     RIGHT = "right"
     BETTER = "could be better"
@@ -28,7 +28,7 @@ class State(enum.StrEnum):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Advice:
-    """What was found, in a sentence, and what to do about it; "" if nothing is to be done."""
+    """A finding as a sentence, and what to do about it; "" if there is nothing to do."""
 
     state: State
     about: str
@@ -50,7 +50,7 @@ class Server:
 
 
 def addresses_of(host: str, resolver: Lookup, deadline: Deadline) -> tuple[str, ...]:
-    """The public addresses of a host; none where the DNS doesn't know or doesn't answer."""
+    """The public addresses of a host; none if the DNS has none or does not answer."""
     found: list[str] = []
     kinds: tuple[RdType, ...] = ("A", "AAAA")
     for kind in kinds:
@@ -64,7 +64,7 @@ def addresses_of(host: str, resolver: Lookup, deadline: Deadline) -> tuple[str, 
 def examine(
     domains: Sequence[str], server: Server, postmaster: str, resolver: Lookup, deadline: Deadline
 ) -> Iterator[Advice]:
-    """What the DNS says of these domains, and of their mail server. Never raises."""
+    """Advice on the DNS records of these domains and of their mail server. Never raises."""
     for address in server.addresses:
         yield _asked(f"PTR of {address}", functools.partial(_ptr, address, server.name, resolver, deadline))
     for domain in domains:
@@ -83,7 +83,7 @@ def _asked(about: str, ask: Callable[[], Told]) -> Advice:
 
 
 def _ptr(address: str, host: str, resolver: Lookup, deadline: Deadline) -> Told:
-    """RFC 8601 section 2.7.3: the name of an address leads back to it."""
+    """Check that the name of an address leads back to it (RFC 8601 section 2.7.3)."""
     names = resolver.lookup(ipaddress.ip_address(address).reverse_pointer, "PTR", deadline).names
     if not names:
         do = f"ask who gave you the address to let its reverse record name {host}; large providers refuse mail without"

@@ -1,4 +1,4 @@
-"""The command `srs`: addresses by hand, and the socket map by which MTAs rewrite forwarded mail."""
+"""The command `srs`: rewriting of single addresses, and the socket map for MTAs that rewrite forwarded mail."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 
 @contextlib.contextmanager
 def _signature(program: Program, config: Path | None) -> Iterator[Signature]:
-    """What signs under the configuration; problems with signing or verifying are errors of the command."""
+    """The configured signature. Problems with signing or verifying are errors of the command."""
     try:
         signature = signature_of(load_settings(program, config)[SrsSettings])
         if signature is None:
@@ -136,7 +136,7 @@ def _serve_command(program: Program) -> click.Command:
             )
 
         def reload() -> Mapping[str, Lookup] | None:
-            signature_of.cache_clear()  # the files that it was read from may be others
+            signature_of.cache_clear()  # its files may have changed
             try:
                 with _signature(program, config) as renewed:
                     maps = maps_of(renewed)
@@ -154,17 +154,18 @@ def _serve_command(program: Program) -> click.Command:
     return serve_command
 
 
-_DIVIDER = b"\x9b".decode("utf-8", "surrogateescape")  # how sendmail writes $| to a map: the next host, then the sender
+_DIVIDER = b"\x9b".decode(
+    "utf-8", "surrogateescape"
+)  # sendmail's encoding of $| in a map key: the next host, then the sender
 
 
 def maps_of(signature: Signature) -> dict[str, Lookup]:
-    """The maps by their names: ours, and those of pysrs's m4 files, which expect that a sender that does not change is the
-    answer, too."""
+    """The maps by name: ours, and those of pysrs's m4 files, which expect an unchanged sender as the answer, too."""
 
     def forward(key: str) -> str:
         host, divided, sender = key.rpartition(_DIVIDER)
         if divided and not host.strip("."):
-            return ""  # it is delivered here
+            return ""  # delivered here
         return _as_mta_writes(lambda plain: signature.rewritten(plain, host), sender)
 
     def reverse(key: str) -> str:
@@ -175,12 +176,12 @@ def maps_of(signature: Signature) -> dict[str, Lookup]:
         "make_srs": lambda key: forward(key) or key.rpartition(_DIVIDER)[2],
         "reverse": reverse,
         "reverse_srs": reverse,
-        "srs_up": lambda key: "",  # sendmail/srs.m4 asks whether anybody answers
+        "srs_up": lambda key: "",  # sendmail/srs.m4 uses it to test for an answer
     }
 
 
 def _as_mta_writes(rewrite: Callable[[str], str], address: str) -> str:
-    """sendmail has addresses in its own form within its rules, ann<@example.org.>, and wants them back in it."""
+    """The rewritten address in sendmail's internal form, ann<@example.org.>, if it was passed in that form."""
     marked = "<@" in address
     plain = address.replace("<", "").replace(">", "").rstrip(".") if marked else address.strip("<>")
     found = rewrite(plain)

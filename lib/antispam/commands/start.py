@@ -1,4 +1,4 @@
-"""The program `bms` as it is installed. What it imports, everybody waits for: `learn` needs nothing else."""
+"""The installed program `bms`. Every call waits for its imports, so it has only those of `learn`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from antispam.commands import learn_client
 
 
 def quick() -> None:
-    """Do at once, and exit, what needs nothing heavy."""
+    """Handle commands without heavy imports at once, and exit."""
     lesson = learn_client.understood(sys.argv[1:])
     if lesson is not None:
         sys.exit(learn_client.teach(lesson))

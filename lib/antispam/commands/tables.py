@@ -7,8 +7,9 @@ from rich.table import Table
 
 
 def table_of(*headings: str) -> Table:
-    """A table with these headings, whose cells are shown whole however narrow the terminal is: a name that was cut off can't
-    be typed into the next command."""
+    """A table with these headings. Its cells are never truncated, however narrow the terminal: a truncated name cannot
+    be typed into the next command.
+    """
     made = Table()
     for heading in headings:
         made.add_column(heading, overflow="fold")
@@ -16,6 +17,6 @@ def table_of(*headings: str) -> Table:
 
 
 def console_of(wide: int) -> Console:
-    """Standard output, `wide` columns of it where that is no terminal: in a pipe no column is cut short."""
+    """Standard output, with `wide` columns if it is not a terminal, so that no column is truncated in a pipe."""
     made = Console(highlight=False, emoji=False, markup=False)
     return made if made.is_terminal else Console(highlight=False, emoji=False, markup=False, width=wide)

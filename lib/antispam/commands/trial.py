@@ -1,4 +1,4 @@
-"""`--test FILE`: what would become of a message, in a few lines. What an MTA would have told is read from the message."""
+"""`--test FILE`: the outcome for a message, in a few lines. The data that an MTA would pass are read from the message."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from antispam.service.application import Program, load_settings
 from antispam.service.rehearsal import rehearsal
 from antispam.text import for_log
 
-# As sendmail and Postfix write it: `from HELO (NAME [ADDRESS])`.
+# The format of sendmail and Postfix: `from HELO (NAME [ADDRESS])`.
 _RECEIVED = re.compile(r"from\s+(\S{1,255})\s+\((?:([A-Za-z0-9._-]{1,255})\s+)?\[([0-9A-Fa-f:.IPv]{2,60})\]")
 _OURSELVES = Envelope("127.0.0.1", "localhost", "localhost", "", ("postmaster@localhost",))
 
 
 def trial(program: Program, config: Path | None, files: Sequence[BinaryIO]) -> int:
-    """Print what would become of each message; the exit status is 1 where one would not be accepted. Nothing is recorded."""
+    """Print the outcome for each message. The exit status is 1 if one would not be accepted. Nothing is recorded."""
     refused = False
     with rehearsal(program.journey, load_settings(program, config)) as application:
         for file in files:
@@ -37,8 +37,9 @@ def trial(program: Program, config: Path | None, files: Sequence[BinaryIO]) -> i
 
 
 def envelope_of(headers: Sequence[Header]) -> Envelope:
-    """Client, HELO name and sender of a message that was delivered once: from its topmost Received field with an address, and
-    from Return-Path, or else From. One without Received is taken for a draft of one of our own users. Never raises."""
+    """The client, HELO name and sender of a delivered message, from its topmost Received field with an address, and
+    from Return-Path or else From. A message without Received counts as a draft by one of our own users. Never raises.
+    """
     sender = next((envelope_address(header.text.strip()) for header in headers if header.key == b"return-path"), None)
     if sender is None:
         sender = next(map(str, authors_in(header for header in headers if header.key == b"from")), "")
@@ -52,7 +53,7 @@ def envelope_of(headers: Sequence[Header]) -> Envelope:
 
 
 def told(report: Report, envelope: Envelope) -> Iterable[str]:
-    """The report, a line for each thing that matters."""
+    """The report, with one line for each important point."""
     client = f"{envelope.ip} {for_log(envelope.name or '(no name)')} helo {for_log(envelope.helo)}"
     yield f"{for_log(report.file)}: as from <{for_log(envelope.mail_from)}> by {client}"
     for decision in report.decisions:

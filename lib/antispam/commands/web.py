@@ -192,7 +192,7 @@ def _site_name(name: str) -> str:
 
 
 def _address(settings: Settings) -> str:
-    """Where people reach the console. Raises ConfigError if nothing says so."""
+    """The address of the console. Raises ConfigError if it is not configured."""
     address = settings[WebSettings].address
     if not address:
         raise ConfigError(_NO_PLACE)
@@ -200,13 +200,14 @@ def _address(settings: Settings) -> str:
 
 
 def _offered(settings: Settings, store: Store, name: str) -> str:
-    """The address of a link that lets an account in."""
+    """The address of a one-time login link for an account."""
     return f"{_address(settings)}/enter/{sessions.offer(store, name, time.time(), LINK_LASTS)}"
 
 
 def first_login_lines(settings: Settings, name: str) -> list[str]:
-    """Where the console is, and a link that lets the administrator `name` in, as long as they have no password; the account
-    is created if there is none at all. Raises ConfigError if the console is off."""
+    """The address of the console, and a login link for the administrator `name` while they have no password. The
+    account is created if there are no accounts. Raises ConfigError if the console is off.
+    """
     address = _address(settings)
     lines = ["  console       (open it in a browser)", f"    {address}/", ""]
     with opened_store(settings) as store:
@@ -220,14 +221,14 @@ def first_login_lines(settings: Settings, name: str) -> list[str]:
 
 
 def _read() -> str:
-    """The password: typed twice, or the first line of standard input where that is no terminal."""
+    """Read the password: typed twice, or from the first line of standard input if that is not a terminal."""
     if sys.stdin.isatty():
         return str(click.prompt("Password", hide_input=True, confirmation_prompt=True))
     return sys.stdin.readline().rstrip("\n")
 
 
 def _hashed() -> str:
-    """The hash of the password that is asked for."""
+    """Ask for a password and return its hash."""
     try:
         from antispam.web.passwords import BadPassword, hashed
     except ImportError as error:

@@ -1,1 +1,1 @@
-"""The quarantine for people: looking into it, releasing, deleting, cleaning, and taking over older ones."""
+"""The quarantine commands: viewing, releasing, deleting, cleaning, and importing older quarantines."""

@@ -36,8 +36,8 @@ from antispam.store.release import Outcome, Protect, checked_address, release
 from antispam.store.stored_messages import sweep
 from antispam.text import for_log, local_time
 
-SCREEN = 500  # entries that are listed together
-LOOK_AGAIN = 0.2  # seconds between two looks at a queued message
+SCREEN = 500  # entries listed together
+LOOK_AGAIN = 0.2  # seconds between two checks of a queued message
 
 Teach = Callable[[str, str], object]
 """teach(user, ref): the user says that the message is honest mail."""
@@ -52,11 +52,11 @@ another process is sending it."""
 def quarantine_commands(
     teaching: Teaching | None = None, limits: LimitsFrom | None = None, send_now: SendNow = courier.send_now
 ) -> Callable[[Program], click.Command]:
-    """Makes `quarantine`, for the commands of a program.
+    """A factory of `quarantine`, for the commands of a program.
 
-    teaching  what a release teaches by; None teaches nothing
-    limits    what `clean` goes by; None takes the same for all users from [quarantine]
-    send_now  what `release --wait` sends with
+    teaching  the function by which a release teaches; None teaches nothing
+    limits    the limits for `clean`; None uses those of [quarantine] for all users
+    send_now  the function by which `release --wait` sends
     """
 
     def make(program: Program) -> click.Command:
@@ -85,7 +85,7 @@ def quarantine_commands(
 
 
 def quarantine_command(program: Program) -> click.Command:
-    """`quarantine` of bms.py: a release teaches, and each user has limits of their own."""
+    """`quarantine` of bms.py: a release teaches, and each user has their own limits."""
     return quarantine_commands(releases.teaching, limits=releases.limits)(program)
 
 
@@ -155,7 +155,7 @@ def _listed(pages: Iterator[list[Entry]], *, as_json: bool, with_user: bool) -> 
 
 
 def _pages(store: Store, search: Search, limit: int) -> Iterator[list[Entry]]:
-    """What there is, piece by piece: nobody holds a whole quarantine in memory."""
+    """The entries, page by page, so that the whole quarantine is never in memory."""
     left, last = limit, None
     while True:
         size = min(left, SCREEN) if limit else SCREEN
@@ -209,8 +209,9 @@ _all_users_option = click.option("--all-users", is_flag=True, help="for all user
 
 
 def _chosen(store: Store, refs: Sequence[str], user: str, all_users: bool) -> list[Entry]:
-    """The entries meant, each once, before anything is done to any. Raises NoEntry, BadName, StoreError, and UsageError where
-    several users may be meant."""
+    """The selected entries, each once, found before any is changed. Raises NoEntry, BadName, StoreError, and UsageError
+    if several users may be meant.
+    """
     if user and all_users:
         raise click.UsageError("Give either --user or --all-users.")
     chosen: dict[int, Entry] = {}
@@ -271,7 +272,7 @@ def _release_command(program: Program, teaching: Teaching | None, send_now: Send
 def _release_one(
     store: Store, entry: Entry, to: Sequence[str], force: bool, teach: Teach | None, protect: Protect | None
 ) -> bool:
-    """Release, tell, teach. False if something is left to be done."""
+    """Release an entry, print the result, and teach. False if something failed."""
     released = release(store, entry, time.time(), protect=protect, to=to, force=force)
     name = f"{entry.ref} for {for_log(entry.user)}"
     if released.outcome is Outcome.UNDER_WAY:
@@ -292,7 +293,9 @@ def _release_one(
 
 
 def _sent(store: Store, settings: OutboxSettings, entry: Entry, send_now: SendNow) -> bool:
-    """Whether the MTA took it; says so. Where the filter is just sending it, what comes of that is waited for."""
+    """Send the message and print the result. Returns whether the MTA accepted it. If the filter is already sending it,
+    wait for that result.
+    """
     ends = time.monotonic() + settings.lease
     (now,) = of_ref(store, entry.ref, entry.user)
     while now.state is State.UNDER_WAY and now.outbox_id is not None and time.monotonic() < ends:

@@ -16,14 +16,14 @@ from antispam.store.quarantine import BadName, NoEntry
 from antispam.store.retention import LimitsOf
 from antispam.text import for_log
 
-INTERRUPTED = 130  # as a shell has it
+INTERRUPTED = 130  # as in shells
 
 LimitsFrom = Callable[[Settings, Store], LimitsOf]
 
 
 @contextlib.contextmanager
 def opened(program: Program, config: Path | None) -> Iterator[tuple[Settings, Store]]:
-    """The settings and the store; what can go wrong with them ends the command with a sentence."""
+    """The settings and the store. Their errors end the command with a sentence."""
     settings = load_settings(program, config)
     with opened_store(settings, existing=True) as store:
         try:

@@ -1,4 +1,4 @@
-"""Taking over the mailboxes in which DSPAM and pydspam kept each user's quarantine."""
+"""Import of the mailboxes in which DSPAM and pydspam kept each user's quarantine."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ from antispam.store.schema import quarantine_entry, stored_message
 from antispam.text import from_wire
 from dspam.tags import extract_signature_tags
 
-_FIELD = re.compile(rb"[A-Za-z][\w.-]*[ \t]*:")  # more names are allowed, and found in texts only
+_FIELD = re.compile(rb"[A-Za-z][\w.-]*[ \t]*:")  # other valid names occur only in text
 _TIME = re.compile(rb" \d\d?:\d\d")
-# What the filter wrote for itself.
+# Fields that the old filter wrote for itself.
 _OURS = frozenset(
     {b"x-dspam-recipients", b"x-dspam-recipient", b"x-dspam-score", b"x-dspam-signature", b"x-dspam-factors"}
     | {b"x-dspam-result", b"x-dspam-confidence", b"x-dspam-probability", b"x-dspam-processed", b"x-dspam-user"}
 )
 _MAX_RECIPIENTS = 1_000
 _MAX_ADDRESS = 320
-_CHECK = "spam_action"  # the one that does today what their filter did
+_CHECK = "spam_action"  # the check that replaces their filter
 
 
 @dataclasses.dataclass(slots=True)
 class Imported:
-    """What an import did; `oldest` is when the oldest of the new messages came."""
+    """The result of an import; `oldest` is the arrival time of the oldest new message."""
 
     new: int = 0
     known: int = 0
@@ -52,7 +52,7 @@ class Imported:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Found:
-    """A quarantined message, as its mailbox tells it; `content` is without what the filter added."""
+    """A quarantined message from its mailbox; `content` excludes the old filter's additions."""
 
     received_at: float
     mail_from: str
@@ -72,10 +72,10 @@ def import_mailbox(
     result: Imported | None = None,
     done: Callable[[Stored], None] = lambda stored: None,
 ) -> Imported:
-    """Put the messages of a mailbox into the user's quarantine, each in a transaction of its own. The file is only read.
+    """Import the messages of a mailbox into the user's quarantine, each in its own transaction. The file is only read.
 
-    One that is there already stays as it is. What is no message is noted in `problems`, and the others go on. Raises BadName,
-    MailboxError where the file can't be read, StoreError.
+    Existing ones are unchanged. Invalid messages are added to `problems` and skipped. Raises BadName, MailboxError if
+    the file cannot be read, StoreError.
     """
     result = Imported() if result is None else result
     checked_user(user)
@@ -100,11 +100,12 @@ def import_mailbox(
 
 
 def _whole(found: Iterator[Stored]) -> Iterator[Stored]:
-    """pydspam did not quote lines of a message that start with "From ": one without a time, or before what is no header, is
-    text of the message before it."""
+    """The messages, with wrongly split ones joined. pydspam did not quote lines that start with "From ": such a line
+    without a time, or not followed by a header, is text of the previous message.
+    """
     last: Stored | None = None
     for stored in found:
-        if stored.from_line and not stored.number:  # a mailbox, too, though of one message
+        if stored.from_line and not stored.number:  # also a mailbox, with a single message
             stored = stored._replace(raw=unquoted(stored.raw))
         if last is None:
             last = stored
@@ -123,7 +124,7 @@ def _line_end(raw: bytes) -> bytes:
 
 
 def read_message(stored: Stored, user: str, now: float) -> Found:
-    """What the mailbox tells of a message. Never raises, whatever the message contains."""
+    """The data of a message from its mailbox. Never raises, whatever the message contains."""
     values: dict[bytes, list[bytes]] = {}
     for field in _mimetree.read_header(stored.raw, 0, len(stored.raw)).fields:
         values.setdefault(field.name.strip().lower(), []).append(field.value)
@@ -140,7 +141,7 @@ def read_message(stored: Stored, user: str, now: float) -> Found:
 
 
 def _last(values: dict[bytes, list[bytes]], name: bytes) -> bytes:
-    """The filter appended its fields: one of the same name above it is a sender's forgery."""
+    """The last value of a field. The filter appended its fields, so an earlier one of the same name is forged."""
     return values.get(name, [b""])[-1].strip()
 
 
@@ -154,7 +155,7 @@ def _recipients(values: dict[bytes, list[bytes]], user: str) -> tuple[str, ...]:
 
 
 def _mail_from(from_line: bytes, values: dict[bytes, list[bytes]]) -> str:
-    """From the mbox line where the MTA wrote it, else from Return-Path; "" if neither tells."""
+    """The envelope sender from the mbox line if the MTA wrote it, else from Return-Path; "" without either."""
     word = from_line[5:].split(b" ", 1)[0]
     if b"@" not in word:
         word = values.get(b"return-path", [b""])[0].strip()
@@ -171,7 +172,7 @@ def _score(text: bytes) -> float | None:
 
 
 def _received_at(from_line: bytes, now: float) -> float:
-    """When the message was put into the mailbox, in local time; `now` where the line does not tell, or tells the future."""
+    """The time the message was put into the mailbox, read as local time; `now` if the line has no time or a future one."""
     words = from_line[:200].decode("ascii", "replace").split(" ", 2)
     try:
         parsed = email.utils.parsedate(words[-1].strip())
@@ -182,8 +183,9 @@ def _received_at(from_line: bytes, now: float) -> float:
 
 
 def _original(raw: bytes) -> bytes:
-    """The message with CRLF line ends, without the fields and the tag that the filter added, and without the empty lines that
-    end it in a mailbox: how many there are depends on what comes after it."""
+    """The message with CRLF line ends, without the fields and the tag added by the filter, and without its final empty
+    lines, whose number depends on the following message.
+    """
     lines = raw.replace(b"\r\n", b"\n").split(b"\n")
     end = lines.index(b"") if b"" in lines else len(lines)
     head: list[bytes] = []
@@ -198,7 +200,7 @@ def _original(raw: bytes) -> bytes:
 
 
 def _put(store: Store, user: str, found: Found, source: str) -> bool:
-    """Keep the message; False if it is kept from this user already."""
+    """Quarantine the message. False if the user already has it."""
     values = {
         "user_name": user,
         "received_at": found.received_at,
@@ -223,8 +225,9 @@ def _put(store: Store, user: str, found: Found, source: str) -> bool:
 
 
 def _keep_content(store: Store, connection: sa.Connection, found: Found) -> str:
-    """The reference under which the message is stored: made of its content, so that it is the same the next time. Locked until
-    the transaction ends, so that it can't be deleted meanwhile, nor kept twice."""
+    """Store the message and return its reference, which is derived from the content and so is always the same. The row
+    is locked until the transaction ends, so that the message cannot be deleted meanwhile or stored twice.
+    """
     digest = hashlib.sha256(found.content).digest()
     while True:
         ref = base64.b32encode(digest)[:12].decode("ascii").lower()
@@ -237,4 +240,4 @@ def _keep_content(store: Store, connection: sa.Connection, found: Found) -> str:
             stored_messages.write_rest(connection, ref, found.content, again=True)
             if stored_messages.read(connection, ref) == found.content:
                 return ref
-        digest = hashlib.sha256(digest).digest()  # somebody else's message has this one
+        digest = hashlib.sha256(digest).digest()  # another message has this reference

@@ -1,4 +1,4 @@
-"""Entries of the quarantine as people and programs read them. Whatever mail wrote is escaped on the way to the terminal."""
+"""Entries of the quarantine in forms for people and programs. Text from mail is escaped for the terminal."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from antispam.mail.reading import readable
 from antispam.store.quarantine import Entry, State
 from antispam.text import for_log, local_time, utc_time
 
-WIDE = 240  # columns of a table that nobody looks at on a screen
+WIDE = 240  # columns of a table if the output is not a terminal
 _NARROW = 110
 _EXCERPT = 2_000  # characters
 _WRAP = 110
@@ -24,17 +24,17 @@ _UNITS = ("", "k", "M", "G", "T")
 
 
 def console() -> Console:
-    """On standard output; in a pipe no column is cut short."""
+    """A console on standard output; in a pipe no column is truncated."""
     return console_of(WIDE)
 
 
 def table(entries: Iterable[Entry], width: int, with_user: bool, with_head: bool = True) -> Table:
-    """One line an entry; on a narrow terminal without what `show` tells as well."""
+    """A table with one line per entry; on a narrow terminal without the columns that `show` also has."""
     wide = width >= _NARROW
     fixed = {"REFERENCE": 12, "RECEIVED": 16, "CHECK": 11, "SCORE": 5, "SIZE": 5, "STATE": 9}
     names = ["REFERENCE", "RECEIVED", *(["USER"] if with_user else []), "FROM", "SUBJECT"]
     names += ["CHECK", "SCORE", "SIZE", "STATE"] if wide else ["SCORE", "STATE"]
-    # What mail chose may be long; it must not push the reference out of the table.
+    # Text from mail may be long; it must not push the reference out of the table.
     free = max(12, width - sum(fixed.get(name, 0) for name in names) - 2 * (len(names) - 1))
     most = {"USER": min(24, free // 4) if with_user else 0, "FROM": min(40, free // 3)}
     most["SUBJECT"] = free - sum(most.values())
@@ -59,7 +59,9 @@ def table(entries: Iterable[Entry], width: int, with_user: bool, with_head: bool
 
 
 def explanation(entry: Entry, decisions: Sequence[dict[str, Any]] = ()) -> list[str]:
-    """Why it was kept and what became of it, in sentences. `decisions` are those of all checks, as the history has them."""
+    """The reason for the quarantine and the state of the entry, in sentences. `decisions` are those of all checks, from
+    the history.
+    """
     shown = [for_log(address) for address in entry.recipients[:_MAX_SHOWN]]
     if len(entry.recipients) > _MAX_SHOWN:
         shown.append(f"and {len(entry.recipients) - _MAX_SHOWN} more")
@@ -108,7 +110,7 @@ def excerpt(raw: bytes) -> list[str]:
 
 
 def as_object(entry: Entry) -> dict[str, Any]:
-    """For programs: times in ISO 8601, UTC; text as it is stored."""
+    """The entry for programs: times in ISO 8601, UTC; text as stored."""
     return {
         "ref": entry.ref,
         "user": entry.user,
@@ -128,7 +130,7 @@ def as_object(entry: Entry) -> dict[str, Any]:
 
 
 def octets(number: int) -> str:
-    """A size as people say it: 812, 14k, 3.2M."""
+    """A size in short form: 812, 14k, 3.2M."""
     size = float(number)
     for unit in _UNITS:
         if size < 1024 or unit == _UNITS[-1]:

@@ -24,11 +24,11 @@ from antispam.store.quarantine_settings import QuarantineSettings
 from antispam.store.retention import Cleaned, LimitsOf, clean
 from antispam.text import for_log
 
-REST = 0.05  # seconds between two slices, in which mail gets at the database
+REST = 0.05  # seconds between two slices, in which mail can use the database
 
 
 def same_for_all(settings: Settings, store: Store) -> LimitsOf:
-    """What [quarantine] says, for every user."""
+    """The limits of [quarantine], for every user."""
     limits = settings[QuarantineSettings].limits
     return lambda user: limits
 
@@ -72,7 +72,7 @@ def clean_command(program: Program, limits: LimitsFrom) -> click.Command:
 
 @contextlib.contextmanager
 def _progress(what: str, quiet: bool) -> Iterator[Callable[[int], None]]:
-    """How much is done: how much there is to do is known at the end only."""
+    """A progress display without a total, which is known only at the end."""
     columns = (
         SpinnerColumn(),
         TextColumn("{task.description}"),
