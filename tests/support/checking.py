@@ -16,6 +16,7 @@ from antispam.mail.verdicts import Verdict
 from antispam.settings import load_text
 from antispam.settings.program import ProgramSettings
 from support.dns import ScriptedResolver
+from support.patience import PATIENCE
 
 NOW = 1_700_000_000.0
 
@@ -32,7 +33,7 @@ def services_of(
         "store": None,
         "access": AccessMap(),
         "clock": lambda: 1_800_000_000.0,
-        "deadline": Deadline.after(5),
+        "deadline": Deadline.after(PATIENCE),
     }
     return Services(**(given | changes))
 

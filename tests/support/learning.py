@@ -26,6 +26,7 @@ from antispam.settings.program import ProgramSettings
 from antispam.store import Store, migrate, own_lists, preferences
 from antispam.store.preferences import Preference, Scope
 from support.dns import ScriptedResolver
+from support.patience import PATIENCE
 from support.stores import make_store, snapshot
 
 SPAM = "From: Pills <win{0}@spam.example>\r\nSubject: WIN {0}\r\n\r\nBuy cheap pills now, offer {0}, click here!\r\n"
@@ -98,7 +99,7 @@ def services(store: Store | None, settings: DspamSettings | None = None, **chang
         "store": store,
         "access": EMPTY,
         "clock": lambda: 1_700_000_000.0,
-        "deadline": Deadline.after(5),
+        "deadline": Deadline.after(PATIENCE),
         "dictionaries": Dictionaries(store) if store is not None else None,
         "people": People(dspam, store),
     }
