@@ -14,9 +14,10 @@ from __future__ import annotations
 import argparse
 import contextlib
 import dataclasses
+import os
 import statistics
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -45,6 +46,7 @@ CONTACT_CPU = 0.135  # a first contact, of the peer's time for a message: 2 of 1
 END = 0.5  # of the peer's wait at the end of message, median
 GROWTH = 1.15  # processor time with the most connections, to that with one
 RSS, PSS = 160, 90  # MiB, with one worker
+WARMING = 2  # rounds before the first that counts, for each of several workers: each learns names and words for itself
 SHARE = 3  # a short run sends a third of the messages in each of three rounds
 
 Running = contextlib.AbstractContextManager[tuple[str, list[int]]]
@@ -135,15 +137,28 @@ def start(stack: contextlib.ExitStack, names: Mapping[str, Callable[[], Running]
             console.print(f"{name} is not measured: {error}")
             continue
         entrants[name] = Entrant(address, sorted(set[int]().union(*map(family, leaders))))
+        let_accept(entrants[name].processes)
     return entrants
 
 
+def let_accept(processes: Iterable[int]) -> None:
+    """Put the threads that accept connections before the load, if this runs at real-time priority (chrt). Linux does so
+    unasked at ordinary priority, for threads that sleep most of the time. At equal real-time priority such a thread waits until
+    its processor is free, and one of two workers is given nearly all connections."""
+    if os.sched_getscheduler(0) in (os.SCHED_FIFO, os.SCHED_RR):
+        above = os.sched_param(os.sched_getparam(0).sched_priority + 1)
+        for process in processes:
+            os.sched_setscheduler(process, os.sched_getscheduler(0), above)
+
+
 def compare(
-    entrants: Mapping[str, Entrant], work: mail.Mail, options: argparse.Namespace, progress: Progress, what: str
+    entrants: Mapping[str, Entrant], work: mail.Mail, options: argparse.Namespace, progress: Progress, workers: int
 ) -> Results:
     """Warm all up, then measure them in turn, round by round."""
+    what = f"{workers} worker(s)"
     rounds, step = (SHARE, SHARE) if options.short else (5, 1)
-    task = progress.add_task(what, total=len(entrants) * (1 + rounds * len(options.connections)))
+    warming = 1 if workers == 1 else WARMING * workers
+    task = progress.add_task(what, total=len(entrants) * (warming + rounds * len(options.connections)))
     runs: dict[str, dict[int, list[Measured]]] = {name: {c: [] for c in options.connections} for name in entrants}
 
     def run(name: str, samples: Sequence[Sample], connections: int) -> Measured:
@@ -151,9 +166,10 @@ def compare(
         entrant = entrants[name]
         return measure(entrant.address, entrant.processes, len(samples), connections, samples, False, 1)
 
-    for name in entrants:
-        run(name, work.samples, max(options.connections))  # all of them: caches of names and words are full afterwards
-    turn = 0
+    for turn in range(warming):
+        for name in entrants:  # all of them: caches of names and words are full afterwards
+            run(name, mail.again(work.samples, turn), max(options.connections))
+    turn = warming
     for number in range(rounds):
         for connections in options.connections:
             turn += 1
@@ -247,10 +263,9 @@ def main(arguments: list[str] | None = None) -> int:
     judged: list[Goal] = []
     with served_names(mail.zones()) as port, progress_bar() as progress:
         for workers in options.workers:
-            what = f"{workers} worker(s)"
             with contextlib.ExitStack() as stack:
                 entrants = start(stack, starters(port, workers, work))
-                results = compare(entrants, work, options, progress, what)
+                results = compare(entrants, work, options, progress, workers)
             show(results, workers)
             judged += goals(results, workers)
     for goal in judged:
