@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import time
 
 import pytest
 from hypothesis import given
@@ -14,6 +13,7 @@ from antispam.checks.header_oddities import Oddity, Settings
 from antispam.mail.remedies import Remedy
 from antispam.mail.verdicts import Action
 from support.checking import judge, message
+from support.effort import in_proportion
 
 # The message is received on 2023-11-14 22:13:20.
 SOUND = ("From: a@example.org", "Date: Tue, 14 Nov 2023 22:00:00 +0000", "Message-ID: <1@example.org>")
@@ -99,10 +99,11 @@ def test_nothing_raises(fields):
     judge(header_oddities, message(*[name.encode() + b":" + value for name, value in fields]), LOG)
 
 
-@pytest.mark.parametrize("value", ["<a@" * 50_000, "a " * 50_000, "(" * 100_000, "Tue, " * 20_000, "=?" * 50_000])
-def test_hostile_values_take_no_time(value):
-    started = time.thread_time()
-    judge(
-        header_oddities, message(*(f"{name}: {value}" for name in ("Date", "Message-ID", "Subject", "X-Mailer"))), LOG
-    )
-    assert time.thread_time() - started < 1.0
+@pytest.mark.parametrize("unit", ["<a@", "a ", "(", "Tue, ", "=?"])
+def test_hostile_values_take_no_time(unit):
+    names = ("Date", "Message-ID", "Subject", "X-Mailer")
+
+    def look(value):
+        judge(header_oddities, message(*(f"{name}: {value}" for name in names)), LOG)
+
+    assert in_proportion(look, lambda count: unit * count, 150_000 // len(unit))

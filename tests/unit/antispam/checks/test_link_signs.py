@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,6 +9,7 @@ from hypothesis import strategies as st
 from antispam.checks import link_signs
 from antispam.protocols.signs import links
 from antispam.protocols.signs.lists import brands
+from support.effort import in_proportion
 from support.signs import hits
 
 HTML = "Content-Type: text/html"
@@ -121,7 +120,5 @@ def test_no_link_raises(target):
 
 
 def test_thousands_of_links_take_no_time():
-    body = b'<a href="https://a@b.example:1/#x@y.example">www.other.example</a>' * 20_000
-    started = time.process_time()
-    hits(link_signs, HTML, body=body)
-    assert time.process_time() - started < 3
+    link = b'<a href="https://a@b.example:1/#x@y.example">www.other.example</a>'
+    assert in_proportion(lambda body: hits(link_signs, HTML, body=body), lambda count: link * count, 20_000)
