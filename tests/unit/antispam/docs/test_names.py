@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from pathlib import Path
 
@@ -45,6 +46,15 @@ def test_commands_exist(page):
                 break
             command = found
     assert missing == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_headings_leave_out_no_level(page):
+    """`make docs` refuses it, since the contents of a page would have a hole."""
+    text = re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+    levels = [len(marks) for marks in re.findall(r"^(#+) ", text, re.MULTILINE)]
+    assert levels[0] == 1
+    assert [deeper for level, deeper in itertools.pairwise(levels) if deeper > level + 1] == []
 
 
 def test_the_site_has_every_page():
