@@ -108,10 +108,10 @@ def test_a_database_that_is_gone_is_evidence_not_an_exception():
     class Gone:
         dialect = "sqlite"
 
-        def write(self, deadline=None, patience=None):
+        def write(self, deadline=None, patience=None, *, durable=True):
             raise StoreError("disk I/O error")
 
-        read = write
+        read = write_once = write
 
         def upsert(self, *args, **kwargs):
             return None
