@@ -164,10 +164,6 @@ class Children(dict[int, Child]):
         taken = {child.slot for child in self.values() if child.generation is generation and not child.leaving}
         return [slot for slot in range(generation.plan.slots) if slot not in taken]
 
-    def pauses(self, generation: Generation, now: float) -> list[float]:
-        """For each empty slot, the seconds until it may be filled."""
-        return [max(0.0, generation.due[slot] - now) for slot in self.vacant(generation)]
-
     def predecessor(self, child: Child) -> bool:
         """Whether an earlier process of its slot is still finishing its sessions."""
         others = [other for other in self.values() if other.generation is child.generation and other.slot == child.slot]

@@ -3,9 +3,9 @@
 The parent opens the socket, forks, monitors heartbeats and handles all signals. It never starts a thread, a database
 engine or a resolver, so that a fork copies nothing that two processes must not share. It knows nothing of mail.
 
-    TERM, INT   stop: accept no new sessions, finish the messages in flight, end. INT again: end at once. HUP
-reload: workers with new settings take over, the old ones finish their sessions and end. USR1        reopen the log
-files.
+    TERM, INT   stop: accept no new sessions, finish the messages in flight, end. INT again: end at once.
+    HUP         reload: workers with new settings take over, the old ones finish their sessions and end.
+    USR1        reopen the log files.
 
 QUIT makes a worker write the stack of every thread to stderr; the worker goes on.
 """
@@ -144,8 +144,8 @@ class Supervisor:
         ticks = [BUSY_TICK_SECONDS if expecting else TICK_SECONDS]
         if self._notifier.watchdog:
             ticks.append(self._notifier.watchdog / 4)
-        if self._current is not None:
-            ticks += self._children.pauses(self._current, time.monotonic())
+        now = time.monotonic()
+        ticks += [max(0.0, generation.due[slot] - now) for generation, slot in self._to_fill()]
         return min(ticks)
 
     def _hear(self, child: Child) -> None:
@@ -297,15 +297,20 @@ class Supervisor:
             generation.listener.close()
         self._announce = True
 
+    def _to_fill(self) -> list[tuple[Generation, int]]:
+        """The empty slots that get a process as soon as they are due; none while stopping."""
+        known = [] if self._stopping else [self._current, self._pending]
+        return [
+            (generation, slot)
+            for generation in known
+            if generation is not None and not self._children.prepare(generation)
+            for slot in self._children.vacant(generation)
+        ]
+
     def _fill(self, now: float) -> None:
-        if self._stopping:
-            return
-        for generation in (self._current, self._pending):
-            if generation is None or self._children.prepare(generation):
-                continue
-            for slot in self._children.vacant(generation):
-                if now >= generation.due[slot]:
-                    self._fork(generation, slot)
+        for generation, slot in self._to_fill():
+            if now >= generation.due[slot]:
+                self._fork(generation, slot)
 
     # Leaving
 

@@ -20,10 +20,10 @@ from antispam.net.sockets import SocketSpec, open_listener
 from antispam.service import logs
 from antispam.service.activity import Activity, Load
 from antispam.service.channel import Channel
-from antispam.service.children import Backoff
+from antispam.service.children import Backoff, Child, Generation
 from antispam.service.plan import ExitCode, ProcessPlan
 from antispam.service.privileges import UserError, become
-from antispam.service.supervisor import Supervisor
+from antispam.service.supervisor import BUSY_TICK_SECONDS, TICK_SECONDS, Supervisor
 from antispam.service.worker import adopt
 from antispam.settings.logs import LogSettings, LogTo
 
@@ -267,6 +267,22 @@ def test_a_process_with_threads_is_refused(tmp_path: Path) -> None:
     finally:
         done.set()
         thread.join()
+
+
+def test_a_stop_does_not_turn_without_a_pause_until_the_workers_have_left(tmp_path: Path) -> None:
+    """A leaving worker's slot is empty, and due; nothing is started in it any more."""
+    plan = ProcessPlan(socket=SocketSpec.parse(f"unix:{tmp_path}/s"), serve=lambda context: None, workers=1)
+    supervisor = Supervisor(plan)
+    ours, theirs = Channel.pair()
+    with closing(open_listener(plan.socket)) as listener, closing(theirs), closing(supervisor._selector):
+        generation = Generation.of(1, plan, listener)
+        supervisor._current = generation
+        supervisor._children.add(Child(os.getpid(), ours, generation, 0, 0.0, 0.0, ready=True))
+        assert supervisor._pause() == TICK_SECONDS
+        supervisor._stop()
+        assert theirs.receive() == "drain messages 60"
+        assert supervisor._pause() == BUSY_TICK_SECONDS
+    ours.close()
 
 
 def test_log_files_are_opened_again_after_they_were_moved(tmp_path: Path) -> None:
