@@ -68,24 +68,40 @@ static int64_t place_of(const table_t *table, int64_t key)
     return -1;
 }
 
-/* Add up to so many new keys, and what is added to all: returns how many there are, and leaves `at` where there was no more room. */
+/* Add to the counts of one key; numbers go round at their ends, as numpy's do. */
+static void add_row(char *counts, const char *deltas, uint32_t sign)
+{
+    uint32_t now[3], more[3];
+    memcpy(now, counts, ROW);
+    memcpy(more, deltas, ROW);
+    for (int column = 0; column < 3; column++)
+        now[column] += sign * more[column];
+    memcpy(counts, now, ROW);
+}
+
+/* Add up to so many new keys, and what is added to all: returns how many there are, and leaves `at` where there was no more room.
+ * Slots are found for some keys at once, so that the memory is asked for the counts of all of them. */
 static Py_ssize_t add_all(const table_t *table, int64_t *table_keys, char *table_counts, const int64_t *keys, const char *deltas,
     Py_ssize_t count, uint32_t sign, Py_ssize_t room, Py_ssize_t *at)
 {
     Py_ssize_t fresh = 0;
-    for (; *at < count; ++*at) {
-        announce(table, keys, *at, count);
-        int64_t slot = place_of(table, keys[*at]);
-        if (slot < 0 || (table_keys[slot] != keys[*at] && fresh == room))
-            break;
-        fresh += table_keys[slot] != keys[*at];
-        table_keys[slot] = keys[*at];
-        uint32_t now[3], more[3]; /* which go round at their ends, as numpy's numbers do */
-        memcpy(now, table_counts + slot * ROW, ROW);
-        memcpy(more, deltas + *at * ROW, ROW);
-        for (int column = 0; column < 3; column++)
-            now[column] += sign * more[column];
-        memcpy(table_counts + slot * ROW, now, ROW);
+    int full = 0;
+    while (*at < count && !full) {
+        int64_t slots[AHEAD];
+        int found = 0;
+        for (; found < AHEAD && *at + found < count; found++) {
+            announce(table, keys, *at + found, count);
+            int64_t key = keys[*at + found], slot = place_of(table, key);
+            full = slot < 0 || (table_keys[slot] != key && fresh == room);
+            if (full)
+                break;
+            fresh += table_keys[slot] != key;
+            table_keys[slot] = key;
+            slots[found] = slot;
+            __builtin_prefetch(table_counts + slot * ROW, 1);
+        }
+        for (int one = 0; one < found; one++, ++*at)
+            add_row(table_counts + slots[one] * ROW, deltas + *at * ROW, sign);
     }
     return fresh;
 }

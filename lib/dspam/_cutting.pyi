@@ -90,3 +90,16 @@ def opinions(
     words: int,
     facts: int,
 ) -> tuple[float, float, float, float, float]: ...
+def learn(
+    keys: Keys,
+    counts: Counts,
+    added: Counts,
+    is_spam: bool,
+    count_all: bool,
+    believed: float,
+    at_least: float,
+    novel: int,
+    heard: float,
+    header: tuple[float, float, int, float],
+    text: tuple[float, float, int, float],
+) -> None: ...

@@ -14,6 +14,7 @@ SOURCES = [
         "_walking.c",
         "_matching.c",
         "_counting.c",
+        "_learning.c",
         "_reading.c",
         "_facts.c",
         "_heading.c",

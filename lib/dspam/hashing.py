@@ -70,14 +70,15 @@ def slice_hashes(buffer: npt.NDArray[np.uint8], starts: Positions, ends: Positio
     return mix(hashes)
 
 
-def merged(keys: Keys, more: Keys) -> Keys:
-    """Two sets of keys as one, each once and ascending. For sets as small as a message's in half the time of np.union1d."""
-    both = np.concatenate((keys, more))
-    both.sort(kind="stable")
-    fresh = np.empty(len(both), dtype=np.bool_)
+def merged(*keys: Keys) -> Keys:
+    """Sets of ascending keys as one, each once and ascending: in half the time of np.unique, which does not know that they
+    are in order."""
+    together = np.concatenate(keys)
+    together.sort(kind="stable")
+    fresh = np.empty(len(together), dtype=np.bool_)
     fresh[:1] = True
-    np.not_equal(both[1:], both[:-1], out=fresh[1:])
-    return both[fresh]
+    np.not_equal(together[1:], together[:-1], out=fresh[1:])
+    return together[fresh]
 
 
 def to_keys(words: Words) -> Keys:

@@ -26,24 +26,21 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from dspam import lesson
 from dspam.features import HEADER, PAIR, WORD, kinds_of
 from dspam.hashing import Keys
+from dspam.lesson import HEADER_REGRESSION, WEIGHT_UNIT, Belief, Counts
 from dspam.marks import EXCESS_UNIT, LEAST_WRONG, MARKS, SCALES, SQUARE_UNIT, SURE, UNKNOWN, Marks, bounded
 from dspam.marks import read as read_marks
-from dspam.regression import Floats, Regression, logistic
+from dspam.regression import Floats, logistic
 
 try:
     from dspam import _cutting
 except ImportError:  # see features
     _cutting = None  # type: ignore[assignment]
 
-Counts = npt.NDArray[np.int32]
-"""Shape (n, 3): spam hits, ham hits, weight in units of 1 / WEIGHT_UNIT."""
-
-WEIGHT_UNIT = 1024
 SPAM_AT = 0.977
 """A probability from here on is spam. Honest mail that is lost costs more than spam that is seen: even odds are not enough."""
-_MAX_WEIGHT = 1 << 30
 
 
 class Totals(NamedTuple):
@@ -53,14 +50,10 @@ class Totals(NamedTuple):
     ham: int
 
 
-_HEADER_REGRESSION = Regression(rate=10.0, margin=0.05, steps=2)
-_TEXT_REGRESSION = Regression(rate=15.0, margin=0.1, steps=2)
 _HEARD = (
     0.2  # how much of all opinions' logit a regression hears before it learns: what is clear already needs no learning
 )
-_COUNTED = 0.3  # a lesson that is less plausible is not counted for words and structure
-_NOVEL = 1  # that were in more messages of the other kind than this
-_AT_LEAST = 0.3  # so much of a step the others take
+_AT_LEAST = 0.3  # so much of a step features take that the other kind hardly ever had
 _WARY = (
     25.0  # and less by so much for each wrong label in one that is more: what is new may be as wrong as what is known
 )
@@ -151,7 +144,7 @@ def reference_opinions(keys: Keys, counts: Counts, totals: Totals, unseen: float
     evidence, uneven = _evidence(counts, totals, unseen)
     telling = weights.take(header) * np.minimum(uneven.take(header) * _TELLING, 1.0)
     return Opinions(
-        _HEADER_REGRESSION.output(telling),
+        HEADER_REGRESSION.output(telling),
         float(weights.take(text).sum()) / math.sqrt(1 + _known_of(counts, text)),
         float(evidence.take(words).sum()) / _said_by(uneven.take(words)),
         _strongest(evidence[kinds == WORD], _STRONGEST_WORDS),
@@ -323,13 +316,9 @@ def deltas(keys: Keys, counts: Counts, is_spam: bool, totals: Totals) -> Counts:
             round(SQUARE_UNIT * min(abs(value) / scale, _MAX_SPREADS) ** 2)
             for value, scale in zip(found, SCALES, strict=True)
         ]
-    novel = known.counts[:, 1 - side] <= _NOVEL
-    # Facts of the header are counted always: that an author sent spam is known from the first report on.
-    added[marks:, side] = 1 if believed >= _COUNTED else novel | (kinds_of(known.keys) == HEADER)
     at_least = _AT_LEAST * max(0.0, 1 - _WARY * (known.marks.wrong - LEAST_WRONG))
-    added[marks:, 2] = _weight_deltas(
-        known, is_spam, _HEARD * logit, np.maximum(believed, np.where(novel, at_least, 0.0))
-    )
+    belief = Belief(believed, at_least, _HEARD * logit)
+    added[marks:] = lesson.added(known.keys, known.counts, is_spam, belief)
     return added
 
 
@@ -339,21 +328,6 @@ def _excess_delta(now: float, logit: float, believed: float, totals: Totals) -> 
     grown = (1 - math.exp2(-max(0, min(totals.spam, totals.ham)) / _EXCESS_FROM)) ** 2
     step = _EXCESS_STEP * grown * (believed * (1 - _HIGH) if logit > -_CUT else -_HIGH)
     return round(EXCESS_UNIT * (bounded(now + step) - now))
-
-
-def _weight_deltas(known: _Reading, is_spam: bool, heard: float, shares: Floats) -> npt.NDArray[np.int64]:
-    kinds, counts = kinds_of(known.keys), known.counts
-    before = counts[:, 2].astype(np.int64)
-    weights = before / WEIGHT_UNIT
-    hits = np.maximum(counts[:, 0].astype(np.int64) + counts[:, 1], 0)
-    steps = np.empty(len(known.keys))
-    for regression, part in (
-        (_HEADER_REGRESSION, np.flatnonzero(kinds == HEADER)),
-        (_TEXT_REGRESSION, np.flatnonzero(kinds != HEADER)),
-    ):
-        steps[part] = regression.step(weights.take(part), hits.take(part), is_spam, heard, shares.take(part))
-    after = np.clip(before + np.rint(steps * WEIGHT_UNIT).astype(np.int64), -_MAX_WEIGHT, _MAX_WEIGHT)
-    return after - before
 
 
 def contributions(keys: Keys, counts: Counts, totals: Totals) -> Floats:

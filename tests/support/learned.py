@@ -6,7 +6,8 @@ import numpy as np
 import numpy.typing as npt
 
 from dspam.hashing import Keys
-from dspam.learner import Counts, Totals, deltas, score, with_marks
+from dspam.learner import Totals, deltas, score, with_marks
+from dspam.lesson import Counts
 
 
 class Memory:

@@ -189,14 +189,19 @@ class Teacher:
 def _material(name: str, keys: Keys, is_spam: bool, unconfirmed: int | None = None) -> Material:
     """The changes of the dictionary by a lesson; `unconfirmed` as in learn()."""
     marked = learner.with_marks(keys)
-    first = np.array([] if unconfirmed is None else [_unconfirmed(unconfirmed)], dtype=np.int64)
 
     def deltas(counts: Counts, known: Totals) -> Counts:
-        learned = learner.Totals(known.spam, known.ham)
-        noted = np.tile(np.array([[is_spam, not is_spam, 0]], dtype=np.int32), (len(first), 1))
-        return np.concatenate((noted, learner.deltas(marked, counts[len(first) :], is_spam, learned)))
+        return learner.deltas(marked, counts, is_spam, learner.Totals(known.spam, known.ham))
 
-    return Material(name, np.concatenate((first, marked)), deltas)
+    if unconfirmed is None:
+        return Material(name, marked, deltas)
+    first = np.array([_unconfirmed(unconfirmed)], dtype=np.int64)
+    noted = np.array([[is_spam, not is_spam, 0]], dtype=np.int32)
+    return Material(
+        name,
+        np.concatenate((first, marked)),
+        lambda counts, known: np.concatenate((noted, deltas(counts[1:], known))),
+    )
 
 
 def _knows_tests(counts: Counts, learned: learner.Totals) -> bool:

@@ -8,7 +8,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from dspam.hashing import merged
 from dspam.store.records import Counts, Deltas, Totals, usable
+from dspam.store.table import Table
 
 
 class Material(NamedTuple):
@@ -27,22 +29,20 @@ class Sums:
     """
 
     def __init__(self, material: Sequence[Material]) -> None:
-        found = [usable(one.keys) for one in material]
-        self._ends = np.cumsum([len(one) for one in found])
-        self.keys, self._where = np.unique(np.concatenate(found), return_inverse=True)
         self._material = material
-        self._found = found
+        self._found = [usable(one.keys) for one in material]
+        self.keys = merged(*self._found)
 
     def learn(self, counts: Counts, totals: Totals, each: Totals) -> tuple[list[Deltas], Counts]:
         """What each message adds, `each` of them that much to the totals; and what all add to the keys.
 
         counts, totals  those of the keys before
         """
-        now, lessons = counts.copy(), []
-        for keys, one, end in zip(self._found, self._material, self._ends.tolist(), strict=True):
-            mine = self._where[end - len(keys) : end]
-            lesson = Deltas(keys, np.asarray(one.deltas(now[mine], totals), dtype=np.int32), each)
-            now[mine] += lesson.counts
+        now, lessons = Table(len(self.keys)), []
+        now.add(self.keys, counts)
+        for keys, one in zip(self._found, self._material, strict=True):
+            lesson = Deltas(keys, np.asarray(one.deltas(now.get(keys), totals), dtype=np.int32), each)
+            now.add(keys, lesson.counts)
             totals = totals.plus(each)
             lessons.append(lesson)
-        return lessons, now - counts
+        return lessons, now.get(self.keys) - counts

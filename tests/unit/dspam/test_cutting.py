@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from _mimetree import Field, parse
-from dspam import disguise, features, headers, html, learner, links, reading
+from dspam import disguise, features, headers, html, learner, lesson, links, reading
 from dspam.build import compile_cutting
 from dspam.reading import Document
 from dspam.store import table
@@ -34,7 +34,7 @@ PIECES = [
 """What the two might see otherwise."""
 
 
-USERS = (features, headers, html, learner, reading, table)
+USERS = (features, headers, html, learner, lesson, reading, table)
 
 
 @pytest.fixture(scope="module")
@@ -473,6 +473,23 @@ def test_any_counts_give_the_same_opinions(
     assert found == pytest.approx(learner.reference_opinions(keys, counts, totals), rel=1e-9, abs=1e-6)
 
 
+REGRESSION = (10.0, 0.1, 2, 0.15)
+BELIEFS = st.builds(lesson.Belief, st.floats(0, 1), st.floats(0, 1), st.floats(-50, 50))
+
+
+@given(ROWS, st.booleans(), BELIEFS)
+def test_any_lesson_adds_the_same(
+    compiled: None, rows: list[tuple[int, int, int, int]], is_spam: bool, belief: lesson.Belief
+) -> None:
+    keys = np.array([row[0] for row in rows], dtype=np.int64)
+    counts = np.array([row[1:] for row in rows], dtype=np.int32).reshape(-1, 3)
+    found = lesson.compiled_added(keys, counts, is_spam, belief)
+    wanted = lesson.reference_added(keys, counts, is_spam, belief)
+    assert np.array_equal(found[:, :2], wanted[:, :2])
+    # One unit of a weight may be rounded otherwise where the sums differ in their last bit.
+    assert np.abs(found[:, 2].astype(np.int64) - wanted[:, 2]).max(initial=0) <= 1
+
+
 def test_a_table_finds_the_same(compiled: None, monkeypatch: pytest.MonkeyPatch) -> None:
     source = np.random.default_rng(3)
     keys = np.unique(source.integers(1, 2**63, 5000))
@@ -489,9 +506,9 @@ def test_a_table_finds_the_same(compiled: None, monkeypatch: pytest.MonkeyPatch)
 @given(st.lists(st.lists(st.tuples(st.integers(1, 400), st.integers(-(2**31), 2**31 - 1)), max_size=300), max_size=6))
 def test_a_table_adds_the_same(compiled: None, lessons: list[list[tuple[int, int]]]) -> None:
     one, other = Table(), Table()
-    for number, lesson in enumerate(lessons):
-        keys = np.array([key for key, _ in lesson], dtype=np.int64) * 0x9E3779B97F4A7C1
-        deltas = np.array([[delta, 1, -1] for _, delta in lesson], dtype=np.int64).reshape(-1, 3).astype(np.int32)
+    for number, one_lesson in enumerate(lessons):
+        keys = np.array([key for key, _ in one_lesson], dtype=np.int64) * 0x9E3779B97F4A7C1
+        deltas = np.array([[delta, 1, -1] for _, delta in one_lesson], dtype=np.int64).reshape(-1, 3).astype(np.int32)
         one._add_compiled(keys, deltas, 1 - 2 * (number % 2))
         other._add(keys, deltas, 1 - 2 * (number % 2))
     assert (one.size, one.nbytes) == (other.size, other.nbytes)
@@ -545,11 +562,15 @@ def test_a_crowded_table_is_walked_through_once(compiled: None) -> None:
         ("add", (bytes(8), bytearray(8192), bytearray(12288), 1, 57, bytes(11), 1, 0, 9)),
         ("add", (bytes(8), bytearray(8192), bytearray(12288), 1, 57, bytes(12), 1, -1, 9)),
         ("add", (bytes(8), bytearray(8192), bytearray(12288), 1, 57, bytes(12), 1, 0, -1)),
+        ("learn", (bytes(8), bytes(8), bytearray(8), True, True, 1.0, 0.3, 1, 0.0, *2 * (REGRESSION,))),
+        ("learn", (bytes(8), bytes(12), bytearray(24), True, True, 1.0, 0.3, 1, 0.0, *2 * (REGRESSION,))),
+        ("learn", (bytes(7), bytes(12), bytearray(12), True, True, 1.0, 0.3, 1, 0.0, *2 * (REGRESSION,))),
+        ("learn", (bytes(8), bytes(12), bytearray(12), True, True, 1.0, 0.3, 1, 0.0, REGRESSION, (1.0, 0.0, 101, 0.1))),
         ("opinions", (bytes(8), bytes(8), 1.0, 1.0, 0.1, 0.1, 1.0, 1.0, 15, 8)),
         ("opinions", (bytes(8), bytes(12), 1.0, 1.0, 0.1, 0.1, 1.0, 1.0, 0, 8)),
         ("opinions", (bytes(8), bytes(12), 1.0, 1.0, 0.1, 0.1, 1.0, 1.0, 15, 65)),
     ],
 )
 def test_arrays_of_other_sizes_are_refused(compiled: None, name: str, arguments: tuple[Any, ...]) -> None:
-    with pytest.raises(ValueError, match=r"table of another size|for each key|no room"):
+    with pytest.raises(ValueError, match=r"table of another size|for each key|no room|room for"):
         getattr(features._cutting, name)(*arguments)

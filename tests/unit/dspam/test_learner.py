@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from dspam import learner, marks
 from dspam.features import HEADER, PAIR, STRUCTURE, WORD, extract
-from dspam.learner import MARKS, Counts, Opinions, Totals, with_marks
+from dspam.learner import MARKS, Opinions, Totals, with_marks
+from dspam.lesson import Counts
 from dspam.regression import Regression
 from support.learned import Memory
 
