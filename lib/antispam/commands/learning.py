@@ -24,6 +24,7 @@ from rich.table import Table
 from antispam.learning import evaluation, robustness, training
 from antispam.learning.figures import Figures, Judged, figures
 from antispam.learning.fingerprinting import ADMINISTRATOR, Fingerprinter, FingerprintSettings, date_of
+from antispam.learning.readers import readers_for
 from antispam.learning.robustness import DELAY, Condition
 from antispam.learning.settings import DEFAULT_USER, DspamSettings
 from antispam.learning.teacher import Teacher
@@ -72,6 +73,7 @@ def train_command(program: Program) -> click.Command:
         stack = contextlib.ExitStack()
         try:
             found = files([stack.enter_context(_standard_input()) if path == _STDIN else path for path in paths])
+            readers = stack.enter_context(readers_for(() if undo else found))  # no thread has been started yet
             migrate(url_from(settings))
             with contextlib.closing(Store.from_settings(settings)) as store, _progress(console) as progress:
                 teacher = Teacher(store, user, make=not undo)
@@ -85,7 +87,9 @@ def train_command(program: Program) -> click.Command:
 
                 fingerprint = _fingerprint(store, settings, verdict == "spam", undo)
                 means = training.Means(done, fingerprint, training.by_signature(store, user, teacher))
-                training.train(teacher, found, verdict == "spam", undo=undo, result=result, means=means)
+                training.train(
+                    teacher, found, verdict == "spam", undo=undo, result=result, means=means, readers=readers
+                )
                 spam, ham = teacher.totals()
         except KeyboardInterrupt:
             where = f" after {for_log(result.last)}" if result.last else ""

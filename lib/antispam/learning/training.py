@@ -1,5 +1,5 @@
 """`train`: teaches from mailboxes. Messages are committed in batches. Ctrl-C completes the current batch, so nothing is
-lost. Repeated lessons teach nothing, so the same command resumes the work.
+lost. Repeated lessons teach nothing, so the same command resumes the work. Other processes read messages ahead (`readers`).
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from pathlib import Path
 
 from antispam.learning.feedback import Lesson, lesson_of
 from antispam.learning.forwards import stored as stored_message
+from antispam.learning.readers import Readers
 from antispam.learning.teacher import Teacher
 from antispam.protocols.mailboxes import MailboxError, Stored, identity, is_mail, messages
 from antispam.store import Store
@@ -68,27 +69,27 @@ class Means:
 
     done         called with each message after it is processed
     fingerprint  called for each message that taught something, or whose lesson was undone
-    lesson       returns the lesson of a message
+    known        returns the stored lesson of a message, None if the message is to be read
     """
 
     done: Callable[[Stored], None] = lambda stored: None
     fingerprint: Callable[[Stored], object] = lambda stored: None
-    lesson: Callable[[bytes], Lesson] = by_octets
+    known: Callable[[bytes], Lesson | None] = lambda raw: None
 
 
-def by_signature(store: Store, user: str, teacher: Teacher) -> Callable[[bytes], Lesson]:
-    """A function that returns the lesson of a message in a user's mailbox: what the filter stored under its signature,
-    so that the message counts once however else it is taught; else its octets. A message once taught by its octets
-    stays so. The function raises StoreError.
+def by_signature(store: Store, user: str, teacher: Teacher) -> Callable[[bytes], Lesson | None]:
+    """A function that returns what the filter stored under the signature of a message in a user's mailbox, so that the
+    message counts once however else it is taught; None if nothing, or if it was once taught by its octets, and stays
+    so. The function raises StoreError.
     """
 
-    def lesson(raw: bytes) -> Lesson:
+    def known(raw: bytes) -> Lesson | None:
         if not _may_be_signed(raw) or teacher.said(identity(raw)) is not None:
-            return by_octets(raw)
+            return None
         (report,) = stored_message(raw).reports
-        return lesson_of(report, user, teacher.number, store) or by_octets(raw)
+        return lesson_of(report, user, teacher.number, store)
 
-    return lesson
+    return known
 
 
 def _may_be_signed(raw: bytes) -> bool:
@@ -140,17 +141,19 @@ def train(
     undo: bool = False,
     result: Result | None = None,
     means: Means | None = None,
+    readers: Readers | None = None,
 ) -> Result:
-    """Teach (or undo) every message of the files. `result` is filled continuously, for use after an interruption."""
-    result, means = result or Result(), means or Means()
+    """Teach (or undo) every message of the files. `result` is filled continuously, for use after an interruption;
+    `readers` read ahead in separate processes."""
+    result, means, readers = result or Result(), means or Means(), readers or Readers(0)
     if undo:
         _take_back(teacher, files, result, means)
         return result
     batch, folded = _Batch(teacher, is_spam, result, means), 0
     try:
-        for stored in read_all(files, result.unreadable):
+        for stored, read in readers.ahead(read_all(files, result.unreadable)):
             if stored.raw.strip() and (stored.from_line or is_mail(stored.raw)):
-                batch.add(stored, means.lesson(stored.raw))
+                batch.add(stored, means.known(stored.raw) or read or by_octets(stored.raw))
             else:
                 _pass_over(stored, result)
                 means.done(stored)
@@ -175,7 +178,8 @@ def _pass_over(stored: Stored, result: Result) -> None:
 def _take_back(teacher: Teacher, files: Iterable[Path], result: Result, means: Means) -> None:
     """Undo the lessons, with a commit after each message."""
     for number, stored in enumerate(read_all(files, result.unreadable), 1):
-        if stored.raw.strip() and teacher.forget(means.lesson(stored.raw).name):
+        known = means.known(stored.raw)
+        if stored.raw.strip() and teacher.forget(known.name if known else identity(stored.raw)):
             result.taken_back += 1
             result.last = stored.name
             means.fingerprint(stored)
