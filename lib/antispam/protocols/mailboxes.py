@@ -138,7 +138,7 @@ def _mbox(file: Path, from_line: bytes, lines: Iterator[bytes]) -> Iterator[Stor
     number, size, empty, cut = 0, 0, False, False
     kept: list[bytes] = []
     for line in lines:
-        if (empty and _FROM_LINE.match(line)) or _QUARANTINED.match(line):
+        if line.startswith(b"From ") and ((empty and _FROM_LINE.match(line)) or _QUARANTINED.match(line)):
             number += 1
             yield Stored(file, number, _unquoted(kept), from_line, cut)
             kept, size, cut, from_line = [], 0, False, line
@@ -147,7 +147,7 @@ def _mbox(file: Path, from_line: bytes, lines: Iterator[bytes]) -> Iterator[Stor
             size += len(line)
         else:
             cut = True
-        empty = not line.strip(b"\r\n")
+        empty = line[0] in b"\r\n" and not line.strip(b"\r\n")
     raw = _unquoted(kept) if number else b"".join(kept)
     yield Stored(file, number + 1 if number else 0, raw, from_line, cut)
 
