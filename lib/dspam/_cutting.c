@@ -8,6 +8,7 @@
 #include "_facts.h"
 #include "_learning.h"
 #include "_matching.h"
+#include "_merging.h"
 #include "_reading.h"
 #include "_walking.h"
 #include <stdint.h>
@@ -604,6 +605,7 @@ static PyMethodDef functions[] = {
     {"link_parts", link_parts, METH_O, "The scheme, host and path of a link, as dspam.reading takes it apart."},
     {"opinions", opinions, METH_VARARGS, "Form the five opinions of a message, as dspam.learner does it."},
     {"learn", learn, METH_VARARGS, "What a lesson adds to the counts of features, as dspam.lesson has it."},
+    {"merge", merge, METH_VARARGS, "Merge trainings into tokens of pages, as dspam.store.records does it."},
     {"walk", walk, METH_VARARGS, "Walk over the tags of an HTML document, as dspam.html does it."},
     {"header_facts", header_facts, METH_VARARGS, "The facts of a header, as HeaderFacts of dspam.headers collects them."},
     {"content_type", content_type_facts, METH_VARARGS, "Facts of a Content-Type, as dspam.headers has them."},

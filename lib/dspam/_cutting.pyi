@@ -103,3 +103,6 @@ def learn(
     header: tuple[float, float, int, float],
     text: tuple[float, float, int, float],
 ) -> None: ...
+def merge(
+    tokens: npt.NDArray[np.uint8], keys: Keys, counts: npt.NDArray[np.int64], days: npt.NDArray[np.uint16]
+) -> bytes: ...

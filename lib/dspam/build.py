@@ -15,6 +15,7 @@ SOURCES = [
         "_matching.c",
         "_counting.c",
         "_learning.c",
+        "_merging.c",
         "_reading.c",
         "_facts.c",
         "_heading.c",

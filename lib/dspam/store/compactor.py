@@ -18,7 +18,7 @@ import sqlalchemy as sa
 
 from dspam.schema import State, dspam_fold, dspam_page, dspam_training, dspam_user
 from dspam.store.database import Database
-from dspam.store.dictionary import border_of, logged_slices, page_numbers, page_slices, pages, starts_of
+from dspam.store.dictionary import USER, border_of, logged_slices, page_numbers, page_slices, pages, starts_of
 from dspam.store.records import TOTALS, Deltas, Keys, Tokens, Totals, as_tokens, merge
 
 FOLD_ENTRIES = 500_000  # keys of pending trainings that are folded together: some 50 MB while it runs
@@ -30,6 +30,23 @@ _PURGED = 100  # pages that one slice of a purge reads, and rewrites at most wit
 _IN = 500  # numbers in one list of a statement
 _DAY = 86_400.0  # seconds
 _NO_DAYS = np.empty(0, dtype=np.uint16)
+
+# Built once, for a fold consists of hundreds of short transactions.
+_CLAIM = (
+    sa.update(dspam_user)
+    .where(dspam_user.c.id == sa.bindparam("of"), dspam_user.c.generation == sa.bindparam("seen"))
+    .values(
+        {
+            name: dspam_user.c[name] + sa.bindparam(f"more_{name}")
+            for name in (*TOTALS, "generation", "tokens", "purges")
+        }
+    )
+)
+_GONE = sa.delete(dspam_page).where(
+    dspam_page.c.user_id == sa.bindparam("of"), dspam_page.c.start.in_(sa.bindparam("starts", expanding=True))
+)
+_MOVE_BORDER = sa.update(dspam_fold).where(dspam_fold.c.user_id == sa.bindparam("of")).values(border=sa.bindparam("to"))
+_END_FOLD = sa.delete(dspam_fold).where(dspam_fold.c.user_id == sa.bindparam("of"))
 
 
 def compact(database: Database, *, rows: int = 200, before: float = math.inf) -> int:
@@ -185,15 +202,13 @@ class _Rewritten:
     def write(self, connection: sa.Connection, user_id: int) -> None:
         for begin in range(0, len(self.gone), _IN):
             starts = self.gone[begin : begin + _IN]
-            connection.execute(
-                sa.delete(dspam_page).where(dspam_page.c.user_id == user_id, dspam_page.c.start.in_(starts))
-            )
+            connection.execute(_GONE, {"of": user_id, "starts": starts})
         if self.come:
             connection.execute(sa.insert(dspam_page), self.come)
 
 
 def _user(connection: sa.Connection, user_id: int) -> sa.Row[Any] | None:
-    return connection.execute(sa.select(dspam_user).where(dspam_user.c.id == user_id)).one_or_none()
+    return connection.execute(USER, {"of": user_id}).one_or_none()
 
 
 def _read_batch(connection: sa.Connection, user_id: int, entries: int, *, begun: bool) -> _Batch | None:
@@ -293,12 +308,10 @@ def _split(tokens: Tokens, starts: npt.NDArray[np.int64]) -> Iterator[Tokens]:
 
 def _claim(connection: sa.Connection, user: sa.Row[Any], rewritten: _Rewritten, totals: Totals, *, purge: bool) -> None:
     """Increment the generation, unless another process did. The row stays locked until the transaction ends."""
-    table = dspam_user
-    values = {name: table.c[name] + value for name, value in zip(TOTALS, totals.values(), strict=True) if value}
-    values |= {"generation": user.generation + 1, "tokens": table.c.tokens + rewritten.tokens}
-    values |= {"purges": user.purges + 1} if purge else {}
-    mine = sa.update(table).where(table.c.id == user.id, table.c.generation == user.generation)
-    if connection.execute(mine.values(values)).rowcount != 1:
+    more = dict(zip(TOTALS, totals.values(), strict=True))
+    more |= {"generation": 1, "tokens": rewritten.tokens, "purges": int(purge)}
+    values = {"of": user.id, "seen": user.generation, **{f"more_{name}": value for name, value in more.items()}}
+    if connection.execute(_CLAIM, values).rowcount != 1:
         raise _OvertakenError
 
 
@@ -311,11 +324,10 @@ def _mark(connection: sa.Connection, seqs: Sequence[int], state: State) -> None:
 
 def _note_border(connection: sa.Connection, user_id: int, border: int | None, *, begun: bool) -> None:
     """Record the progress of the fold; None ends it."""
-    mine = dspam_fold.c.user_id == user_id
     if border is None:
-        connection.execute(sa.delete(dspam_fold).where(mine))
+        connection.execute(_END_FOLD, {"of": user_id})
     elif begun:
-        connection.execute(sa.update(dspam_fold).where(mine).values(border=border))
+        connection.execute(_MOVE_BORDER, {"of": user_id, "to": border})
     else:
         connection.execute(sa.insert(dspam_fold).values(user_id=user_id, border=border))
 

@@ -46,7 +46,7 @@ _SOME_PAGES = (
     .order_by(dspam_page.c.start)
 )
 _BORDER = sa.select(dspam_fold.c.border).where(dspam_fold.c.user_id == sa.bindparam("of"))
-_USER = sa.select(dspam_user).where(dspam_user.c.id == sa.bindparam("of"))
+USER = sa.select(dspam_user).where(dspam_user.c.id == sa.bindparam("of"))
 
 
 class UnknownUserError(LookupError):
@@ -172,7 +172,7 @@ class Dictionary:
         self._known = {seq for seq in self._known if seq > self._floor}
 
     def _user(self, connection: sa.Connection) -> sa.Row[Any]:
-        row = connection.execute(_USER, {"of": self._user_id}).one_or_none()
+        row = connection.execute(USER, {"of": self._user_id}).one_or_none()
         if row is None:
             raise UnknownUserError(f"there is no user number {self._user_id}")
         return row

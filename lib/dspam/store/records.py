@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 from typing import Self
 
 import numpy as np
 import numpy.typing as npt
+
+try:
+    from dspam import _cutting
+except ImportError:  # see dspam.features
+    _cutting = None  # type: ignore[assignment]
 
 Keys = npt.NDArray[np.int64]
 Counts = npt.NDArray[np.int32]
@@ -141,6 +147,22 @@ def counts_of(tokens: Tokens) -> Counts:
 
 def merge(tokens: Tokens, keys: Keys, counts: npt.NDArray[np.int64], days: npt.NDArray[np.uint16]) -> Tokens:
     """The sum of both, sorted by key, without tokens whose counts are all zero. Both sets of keys are sorted and unique."""
+    return (compiled_merge if _cutting and sys.byteorder == "little" else reference_merge)(tokens, keys, counts, days)
+
+
+def compiled_merge(tokens: Tokens, keys: Keys, counts: npt.NDArray[np.int64], days: npt.NDArray[np.uint16]) -> Tokens:
+    """The same by _merging.c."""
+    merged = _cutting.merge(
+        np.ascontiguousarray(tokens).view(np.uint8),
+        np.ascontiguousarray(keys, dtype=np.int64),
+        np.ascontiguousarray(counts, dtype=np.int64),
+        np.ascontiguousarray(days, dtype=np.uint16),
+    )
+    return as_tokens(merged)
+
+
+def reference_merge(tokens: Tokens, keys: Keys, counts: npt.NDArray[np.int64], days: npt.NDArray[np.uint16]) -> Tokens:
+    """The same in Python."""
     where = np.searchsorted(tokens["key"], keys)
     known = np.zeros(len(keys), dtype=bool)
     inside = where < len(tokens)

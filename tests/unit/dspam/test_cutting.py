@@ -21,7 +21,7 @@ from _mimetree import Field, parse
 from dspam import disguise, features, headers, html, learner, lesson, links, reading
 from dspam.build import compile_cutting
 from dspam.reading import Document
-from dspam.store import table
+from dspam.store import records, table
 from dspam.store.table import Table
 from support.tricks import TRICKS, text
 
@@ -34,7 +34,7 @@ PIECES = [
 """What the two might see otherwise."""
 
 
-USERS = (features, headers, html, learner, lesson, reading, table)
+USERS = (features, headers, html, learner, lesson, reading, records, table)
 
 
 @pytest.fixture(scope="module")
@@ -490,6 +490,24 @@ def test_any_lesson_adds_the_same(
     assert np.abs(found[:, 2].astype(np.int64) - wanted[:, 2]).max(initial=0) <= 1
 
 
+ANY_COUNTS = st.tuples(*3 * (st.one_of(st.integers(-2, 2), st.integers(-(2**31), 2**31 - 1)),))
+ANY_DAY = st.integers(0, 2**16 - 1)
+ANY_KEY = st.one_of(st.integers(-9, 30), st.integers(-(2**63), 2**63 - 1))
+
+
+@given(
+    st.dictionaries(ANY_KEY, st.tuples(ANY_COUNTS, ANY_DAY), max_size=40),
+    st.dictionaries(ANY_KEY, st.tuples(ANY_COUNTS, ANY_DAY), max_size=40),
+)
+def test_any_trainings_are_merged_alike(compiled: None, known: dict[int, Any], more: dict[int, Any]) -> None:
+    tokens = np.array([(key, *counts, day) for key, (counts, day) in sorted(known.items())], dtype=records.TOKEN)
+    keys = np.array(sorted(more), dtype=np.int64)
+    counts = np.array([more[key][0] for key in sorted(more)], dtype=np.int64).reshape(-1, 3) * 3
+    days = np.array([more[key][1] for key in sorted(more)], dtype=np.uint16)
+    wanted = records.reference_merge(tokens, keys, counts, days)
+    assert records.compiled_merge(tokens, keys, counts, days).tobytes() == wanted.tobytes()
+
+
 def test_a_table_finds_the_same(compiled: None, monkeypatch: pytest.MonkeyPatch) -> None:
     source = np.random.default_rng(3)
     keys = np.unique(source.integers(1, 2**63, 5000))
@@ -562,6 +580,10 @@ def test_a_crowded_table_is_walked_through_once(compiled: None) -> None:
         ("add", (bytes(8), bytearray(8192), bytearray(12288), 1, 57, bytes(11), 1, 0, 9)),
         ("add", (bytes(8), bytearray(8192), bytearray(12288), 1, 57, bytes(12), 1, -1, 9)),
         ("add", (bytes(8), bytearray(8192), bytearray(12288), 1, 57, bytes(12), 1, 0, -1)),
+        ("merge", (bytes(21), bytes(8), bytes(24), bytes(2))),
+        ("merge", (bytes(22), bytes(7), bytes(0), bytes(0))),
+        ("merge", (bytes(22), bytes(8), bytes(23), bytes(2))),
+        ("merge", (bytes(22), bytes(8), bytes(24), bytes(3))),
         ("learn", (bytes(8), bytes(8), bytearray(8), True, True, 1.0, 0.3, 1, 0.0, *2 * (REGRESSION,))),
         ("learn", (bytes(8), bytes(12), bytearray(24), True, True, 1.0, 0.3, 1, 0.0, *2 * (REGRESSION,))),
         ("learn", (bytes(7), bytes(12), bytearray(12), True, True, 1.0, 0.3, 1, 0.0, *2 * (REGRESSION,))),
