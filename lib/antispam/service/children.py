@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from antispam.net.sockets import Listener, open_listener
-from antispam.service.activity import Load, Pulse
+from antispam.service.activity import DrainUntil, Load, Pulse
 from antispam.service.board import Family
 from antispam.service.channel import Channel
 from antispam.service.plan import PrepareFailed, ProcessPlan
@@ -26,6 +26,15 @@ from antispam.service.signals import HEARD_SIGNALS
 from antispam.service.worker import WorkerContext, ignore_signals, leave, run_worker
 
 log = logging.getLogger(__name__)
+
+
+GRACE_SECONDS = 15.0
+"""Beyond its own limit, a worker may take so long to leave before it is killed. Above worker.STOP_SECONDS."""
+HURRY_SECONDS = 5.0
+STACKS_SECONDS = 0.1
+"""From the order to write its stacks until a child is killed."""
+STOOD_STILL_SECONDS = 2.0
+"""Where a wait for events took so much longer than it should, the machine stood still, and the children with it."""
 
 
 class Restart(enum.StrEnum):
@@ -139,6 +148,22 @@ class Child:
             return f"it was not ready after {limits.start:g} s"
         return ""
 
+    def drain(self, until: DrainUntil, limit: float) -> None:
+        """Tell it to leave; it is killed if it takes too long."""
+        self.leaving = True
+        if self.slot is None:
+            self.kill_at = time.monotonic() + HURRY_SECONDS
+            kill(self, signal.SIGTERM)
+        else:
+            self.kill_at = time.monotonic() + limit + (GRACE_SECONDS if limit else HURRY_SECONDS)
+            self.channel.send("drain", until, f"{limit:g}")
+
+    def condemn(self, reason: str) -> None:
+        """Kill it shortly; its stacks are first written to stderr, to show where it hung."""
+        log.error("%s is killed: %s", self, reason)
+        self.reason, self.condemned, self.kill_at = reason, True, time.monotonic() + STACKS_SECONDS
+        kill(self, signal.SIGQUIT)
+
     def __str__(self) -> str:
         side_server = self.generation.plan.side_server(self.slot)
         name = side_server.name if side_server is not None else f"worker {self.slot}"
@@ -168,6 +193,18 @@ class Children(dict[int, Child]):
         """Whether an earlier process of its slot is still finishing its sessions."""
         others = [other for other in self.values() if other.generation is child.generation and other.slot == child.slot]
         return any(other.leaving for other in others)
+
+    def excuse(self, seconds: float) -> None:
+        """Move all deadlines by the time in which this process could not run: else a paused container or virtual machine kills
+        all its workers when it goes on.
+        """
+        if seconds <= STOOD_STILL_SECONDS:
+            return
+        log.warning("this process did not run for %.0f s; its workers get that time again", seconds)
+        for child in self.values():
+            child.started += seconds
+            child.heard += seconds
+            child.kill_at += seconds
 
     def report(self, generation: Generation | None) -> None:
         """Write the number of workers to the board; nothing before the first generation serves."""

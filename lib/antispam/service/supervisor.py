@@ -23,9 +23,10 @@ from typing import NoReturn
 from antispam.net.sd_notify import Notifier
 from antispam.net.sockets import Listener, SocketUnavailable
 from antispam.service import logs
-from antispam.service.activity import DrainUntil, Load, Pulse
+from antispam.service.activity import Load, Pulse
 from antispam.service.channel import Channel
 from antispam.service.children import (
+    GRACE_SECONDS,
     Child,
     Children,
     Generation,
@@ -45,9 +46,6 @@ log = logging.getLogger(__name__)
 
 TICK_SECONDS = 1.0
 BUSY_TICK_SECONDS = 0.1
-# Seconds beyond its own limit that a worker may take to leave before it is killed. Above worker.STOP_SECONDS.
-GRACE_SECONDS = 15.0
-HURRY_SECONDS = 5.0
 
 
 class Supervisor:
@@ -122,7 +120,10 @@ class Supervisor:
 
     def _turn(self) -> None:
         signals: list[int] = []
-        for key, _ in self._selector.select(self._pause()):
+        pause, began = self._pause(), time.monotonic()
+        events = self._selector.select(pause)
+        self._children.excuse(time.monotonic() - began - pause)
+        for key, _ in events:
             if key.data is None:
                 signals += self._wakeup.read()
             else:
@@ -185,7 +186,7 @@ class Supervisor:
             if now >= child.kill_at:
                 kill(child, signal.SIGKILL)
         elif reason := child.overdue(now):
-            self._condemn(child, reason)
+            child.condemn(reason)
         elif child.slot is not None and child.load.oldest > child.generation.plan.limits.callback and not child.leaving:
             log.error("%s: a callback has been running for %d s; the worker is replaced", child, child.load.oldest)
             kill(child, signal.SIGQUIT)
@@ -195,13 +196,7 @@ class Supervisor:
         """Start a replacement while it finishes its sessions, unless a predecessor is still finishing."""
         if not self._children.predecessor(child):
             self._counts.count("bms_worker_restarts_total", why)
-            self._drain(child, "sessions", child.generation.plan.limits.sessions)
-
-    def _condemn(self, child: Child, reason: str) -> None:
-        """Kill a child shortly; its stacks are first written to stderr, to show where it hung."""
-        log.error("%s is killed: %s", child, reason)
-        child.reason, child.condemned, child.kill_at = reason, True, time.monotonic() + BUSY_TICK_SECONDS
-        kill(child, signal.SIGQUIT)
+            child.drain("sessions", child.generation.plan.limits.sessions)
 
     def _watchdog(self, now: float) -> None:
         if self._notifier.watchdog and now >= self._next_alive:
@@ -257,9 +252,9 @@ class Supervisor:
             limits = child.generation.plan.limits
             if child.generation is not pending and child.leaving:
                 # An even older generation ends now: at most two generations wait.
-                self._drain(child, "messages", limits.messages)
+                child.drain("messages", limits.messages)
             elif child.generation is not pending:
-                self._drain(child, "sessions", limits.sessions)
+                child.drain("sessions", limits.sessions)
         if old is not None and old.listener is not pending.listener:
             old.listener.close()
         self._announce = True
@@ -285,7 +280,7 @@ class Supervisor:
         self._pending = None
         for child in self._children.values():
             if child.generation is generation:
-                self._drain(child, "messages", generation.plan.limits.messages)
+                child.drain("messages", generation.plan.limits.messages)
         if self._current is None:
             log.error("%s cannot start: %s", generation.plan.name, reason)
             self._exit_code = code
@@ -322,7 +317,7 @@ class Supervisor:
         log.info("stopping; messages in flight have %g s", longest)
         self._notifier.stopping(longest + GRACE_SECONDS)
         for child in self._children.values():
-            self._drain(child, "messages", child.generation.plan.limits.messages)
+            child.drain("messages", child.generation.plan.limits.messages)
         for generation in (self._current, self._pending):
             if generation is not None:
                 generation.listener.close()
@@ -330,17 +325,7 @@ class Supervisor:
     def _hurry(self) -> None:
         log.warning("stopping at once")
         for child in self._children.values():
-            self._drain(child, "messages", 0.0)
-
-    def _drain(self, child: Child, until: DrainUntil, limit: float) -> None:
-        """Tell a child to leave; it is killed if it takes too long."""
-        child.leaving = True
-        if child.slot is None:
-            child.kill_at = time.monotonic() + HURRY_SECONDS
-            kill(child, signal.SIGTERM)
-        else:
-            child.kill_at = time.monotonic() + limit + (GRACE_SECONDS if limit else HURRY_SECONDS)
-            child.channel.send("drain", until, f"{limit:g}")
+            child.drain("messages", 0.0)
 
     # Children
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import logging.handlers
 import os
+import selectors
 import socket
 import threading
 from collections.abc import Iterator
@@ -210,6 +211,18 @@ def test_a_milter_that_opens_nothing_is_noticed(tmp_path: Path) -> None:
         adopt(milter, listener.socket)
 
 
+class Sleeping(selectors.DefaultSelector):
+    """Has no events, and sleeps longer than it is told."""
+
+    def __init__(self, clock: Clock, longer: float) -> None:
+        super().__init__()
+        self._clock, self._longer = clock, longer
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        self._clock.now += (timeout or 0.0) + self._longer
+        return []
+
+
 @pytest.mark.parametrize(("user", "group"), [("nonesuch", None), (None, "nonesuch"), ("nobody", "nonesuch")])
 def test_an_unknown_user_or_group_is_refused(
     monkeypatch: pytest.MonkeyPatch, user: str | None, group: str | None
@@ -283,6 +296,26 @@ def test_a_stop_does_not_turn_without_a_pause_until_the_workers_have_left(tmp_pa
         assert theirs.receive() == "drain messages 60"
         assert supervisor._pause() == BUSY_TICK_SECONDS
     ours.close()
+
+
+def test_a_machine_that_stood_still_costs_no_worker_its_life(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    clock = Clock()
+    monkeypatch.setattr("antispam.service.supervisor.time.monotonic", clock)
+    plan = ProcessPlan(socket=SocketSpec.parse(f"unix:{tmp_path}/s"), serve=lambda context: None, workers=1)
+    supervisor = Supervisor(plan)
+    ours, theirs = Channel.pair()
+    with closing(open_listener(plan.socket)) as listener, closing(theirs), closing(ours):
+        worker = Child(os.getpid(), ours, Generation.of(1, plan, listener), 0, clock.now, clock.now)
+        supervisor._children.add(worker)
+        supervisor._selector.close()
+        supervisor._selector = Sleeping(clock, 3600.0)
+        supervisor._turn()
+        assert not worker.condemned
+        assert "did not run for 3600 s" in caplog.text
+        clock.now += plan.limits.silence + 1
+        assert worker.overdue(clock.now).startswith("it hung")
 
 
 def test_log_files_are_opened_again_after_they_were_moved(tmp_path: Path) -> None:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from antispam.service.children import GRACE_SECONDS
 from antispam.service.plan import ExitCode, Limits
-from antispam.service.supervisor import GRACE_SECONDS
 
 TOP = Path(__file__).parents[4]
 
