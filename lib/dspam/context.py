@@ -238,8 +238,7 @@ class ctx:
 
         If a classification is set, the message is learned as that, from its signature (`sig`) or from its text. A signature
         without a message, or in DSM_CLASSIFY, is itself classified. Raises error for a contradictory request, and any exception
-        of the store. No content of a message makes it raise.
-        """
+        of the store. No content of a message makes it raise."""
         self._check(msg, sig)
         self._forget()
         if self.classification != DSR_NONE:
@@ -269,8 +268,7 @@ class ctx:
         """The given signature, or the one that the message would have.
 
         Without a signature it is unknown what was learned. In the modes that learn everything, an error then implies that the
-        opposite was learned, and unlearning implies that it was learned.
-        """
+        opposite was learned, and unlearning implies that it was learned."""
         if sig is not None:
             return _unpacked(sig)
         tokens = self._tokens(octets(message))

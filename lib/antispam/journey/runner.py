@@ -9,11 +9,12 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Hashable, Iterator
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 from antispam.journey.plan import Asked, Plan
 from antispam.journey.services import Services
 from antispam.journey.table import Accepted, Journey, NotDone, Row, Scope, Stage
+from antispam.journey.watch import Watch
 from antispam.mail.connection import Connection
 from antispam.mail.decisions import Decision, accepted_by, passed_by
 from antispam.mail.draft import Draft
@@ -30,28 +31,15 @@ log = logging.getLogger(__name__)
 TICK_SECONDS = 4.0  # sendmail gives a filter up that is silent for 10 s
 
 
-class Watch(Protocol):
-    """Counts what the checks do. Called from several threads; must not raise and not block."""
-
-    def collected(self, check: str, seconds: float) -> None:
-        """A check has collected its evidence, in that many seconds."""
-
-    def decided(self, decision: Decision) -> None:
-        """A check has decided."""
-
-    def failed(self, check: str) -> None:
-        """A check failed, and on_error decided."""
-
-
 class Runner:
     """Runs the rows of a stage. One object a worker, shared by all its sessions.
 
-    pool    where look-ups wait for the network beside one another; None runs them one after the other
-    slots   how many may wait in the pool; beyond that, a look-up runs in the thread of its own message, so that slow name
-            servers of some senders never delay the mail of others
-    watch   counts what the checks do, if given
+    pool     where look-ups wait for the network beside one another; None runs them one after the other
+    slots    how many may wait in the pool; beyond that, a look-up runs in the thread of its own message, so that slow name
+             servers of some senders never delay the mail of others
+    watch    counts what the checks do, if given
     waiting  a context in which a message waits for the network, so that others may go on
-    failed  called with the subject after an unexpected exception, to keep the message that caused it
+    failed   called with the subject after an unexpected exception, to keep the message that caused it
     """
 
     def __init__(

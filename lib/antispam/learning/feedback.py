@@ -40,9 +40,8 @@ def too_many(user: str, used: int) -> Verdict:
 
 
 def seen(spam: int, ham: int, least: int) -> int:
-    """The learned messages that count towards those needed, at most `least` of each kind; once there are enough, all
-    learned messages.
-    """
+    """The learned messages that count towards those needed, at most `least` of each kind; once there are enough, all learned
+    messages."""
     return spam + ham if min(spam, ham) >= least else min(spam, least) + min(ham, least)
 
 
@@ -166,11 +165,10 @@ def take(
         result.known += taught is Taught.REPLAY
         if report.octets:
             octets(report.octets)
-        if lesson.ref:
-            reported(lesson.ref)
         if report.subject:
             result.subjects.append(report.subject)
         if lesson.ref:
+            reported(lesson.ref)
             result.refs.append(lesson.ref)
         if lesson.ref and not is_spam:
             result.released += _release(store, lesson.ref, user, now, protect)

@@ -191,8 +191,7 @@ class Resolver:
     def lookup(self, name: str, rdtype: RdType, deadline: Deadline) -> Answer:
         """The answer for `name`, which may have U-labels and any hostile text.
 
-        Raises DNSTemporaryError if that cannot be known now or before `deadline`.
-        """
+        Raises DNSTemporaryError if that cannot be known now or before `deadline`."""
         key = (name, rdtype)
         with self._lock:
             outcome = self._cache.get(key, self._clock())
@@ -206,9 +205,8 @@ class Resolver:
         return outcome
 
     def lookup_all(self, questions: Iterable[Question], deadline: Deadline) -> dict[Question, Answer]:
-        """The answers to these questions, in the time of the slowest one. Those not known before `deadline` are left
-        out; after the deadline, only cached answers are returned.
-        """
+        """The answers to these questions, in the time of the slowest one. Those not known before `deadline` are left out; after
+        the deadline, only cached answers are returned."""
         found: dict[Question, _Outcome] = {}
         asked: dict[_Key, list[Question]] = {}
         with self._lock:
@@ -226,9 +224,8 @@ class Resolver:
         return {question: outcome for question, outcome in found.items() if isinstance(outcome, Answer)}
 
     def ask_all_ahead(self, questions: Sequence[Question], deadline: Deadline) -> None:
-        """Look the questions up in a thread of the resolver, so that the answers are cached, or under way, when they
-        are needed. Does nothing if too many queries are running already.
-        """
+        """Look the questions up in a thread of the resolver, so that the answers are cached, or under way, when they are
+        needed. Does nothing if too many queries are running already."""
         with self._lock:
             now = self._clock()
             left = [question for question in questions if self._cache.get(question, now) is None]
@@ -237,9 +234,8 @@ class Resolver:
             done.add_done_callback(lambda _: self._room_ahead.release())
 
     def ask_ahead(self, name: str, rdtype: RdType, deadline: Deadline, then: Callable[[Answer], None]) -> None:
-        """Look a name up in a thread of the resolver, so that the answer is cached, or under way, when it is needed.
-        `then` is called with the answer, if there is one. Does nothing if too many queries are running already.
-        """
+        """Look a name up in a thread of the resolver, so that the answer is cached, or under way, when it is needed. `then` is
+        called with the answer, if there is one. Does nothing if too many queries are running already."""
         with self._lock:
             outcome = self._cache.get((name, rdtype), self._clock())
         if isinstance(outcome, Answer):
@@ -312,9 +308,7 @@ class Resolver:
         return found
 
     def _ask_all(self, keys: list[_Key], deadline: Deadline) -> dict[_Key, _Outcome]:
-        """Ask the servers in turn, with all remaining questions at once. Those without an outcome were limited by the
-        deadline.
-        """
+        """Ask the servers in turn, with all remaining questions at once. Those without an outcome met the deadline."""
         servers = self._servers.for_a_question(deadline.remaining()) if keys else []
         found: dict[_Key, _Outcome] = {}
         left, began = keys, self._clock()

@@ -254,10 +254,13 @@ class Application:
             tests=known_tests(journey, settings),
             **_signing(journey),
         )
-        self._runner = Runner(
+        self._runner = self._runner_of(journey, counts, record)
+
+    def _runner_of(self, journey: Journey, counts: Counts, record: bool) -> Runner:
+        return Runner(
             journey,
             pool=self._pool,
-            slots=program.lookups,
+            slots=self._program.lookups,
             watch=counts,
             waiting=milter.waiting,
             failed=self._save_failed if record else _forget,

@@ -43,10 +43,9 @@ class State(enum.StrEnum):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Triplet:
-    """The key of greylisting (RFC 6647 section 2.3). `client` is a network ("192.0.2.0/24") or, if authentication
-    passed, the authenticated domain ("spf:example.org"), so that a provider's whole pool of servers counts as one. Of
-    senders, only the constant part is compared (stable_sender()).
-    """
+    """The key of greylisting (RFC 6647 section 2.3). `client` is a network ("192.0.2.0/24") or, if authentication passed, the
+    authenticated domain ("spf:example.org"), so that a provider's whole pool of servers counts as one. Of senders, only the
+    constant part is compared (stable_sender())."""
 
     client: str
     mail_from: str
@@ -60,10 +59,8 @@ class Triplet:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Limits:
-    """The limits of greylisting in seconds: the wait, the time within which a retry must come, and how long a triplet
-    that passed is remembered after its last use. `returns` is the number of returns after which a client is known; 0
-    means never.
-    """
+    """The limits of greylisting in seconds: the wait, the time within which a retry must come, and how long a triplet that
+    passed is remembered after its last use. `returns` is the number of returns after which a client is known; 0 means never."""
 
     wait: float
     expire: float
@@ -98,8 +95,7 @@ class Standing:
 def advance(record: Record, now: float, limits: Limits) -> Standing:
     """The result of another attempt at `now`, given the existing record. A pure function.
 
-    A record from the future (the clock was set back) starts again, so that nobody waits longer than limits.wait.
-    """
+    A record from the future (the clock was set back) starts again, so that nobody waits longer than limits.wait."""
     seen_again = dataclasses.replace(record, last_seen=now, attempts=record.attempts + 1)
     in_future = record.first_seen > now or record.last_seen > now
     if record.passed_at is not None:
@@ -149,15 +145,14 @@ class _Attempt(NamedTuple):
 def attempt(
     store: Store, triplet: Triplet, now: float, limits: Limits, deadline: Deadline | None = None, network: str = ""
 ) -> Standing:
-    """Record an attempt at `now` and return the state of the triplet. Nothing is written if the client's `network` is
-    known, or if the triplet passed and was written recently. Raises StoreError, at the `deadline` at the latest.
+    """Record an attempt at `now` and return the state of the triplet. Nothing is written if the client's `network` is known, or
+    if the triplet passed and was written recently. Raises StoreError, at the `deadline` at the latest.
 
-    While another process holds the database's lock, nothing can be written, but existing records still count: triplets
-    that passed before pass, and all others are asked to retry.
+    While another process holds the database's lock, nothing can be written, but existing records still count: triplets that
+    passed before pass, and all others are asked to retry.
 
-    With SQLite, a power cut may undo the most recent attempts. A 451 promises nothing, the client only waits once more,
-    and the next durable transaction, for example of the history, writes this one to the disk as well.
-    """
+    With SQLite, a power cut may undo the most recent attempts. A 451 promises nothing, the client only waits once more, and the
+    next durable transaction, for example of the history, writes this one to the disk as well."""
     one = _Attempt(triplet, triplet.key, _client_key(network) if network and limits.returns else "", now, limits)
     with contextlib.suppress(StoreBusy):
         for _ in range(_AT_ONCE):
@@ -170,9 +165,8 @@ def attempt(
 
 
 def _noted(store: Store, one: _Attempt, deadline: Deadline | None) -> Standing | None:
-    """The answer to an attempt, which is recorded. None if another process recorded one at the same moment, so that the
-    records found are outdated.
-    """
+    """The answer to an attempt, which is recorded. None if another process recorded one at the same moment, so that the records
+    found are outdated."""
     patience = None if deadline is None else deadline.remaining() / 2  # the rest is for reading
     found = _find_or_add(store, one, deadline, patience)
     if statements.ADDED in found:
@@ -287,9 +281,8 @@ def _refresh(store: Store, key: str, client: Record, now: float, limits: Limits,
 
 
 def came_back(store: Store, client: str, now: float, limits: Limits, deadline: Deadline | None = None) -> None:
-    """Count a return of this client, at most one per COUNT_EVERY. Does nothing while another process holds the lock.
-    Raises StoreError.
-    """
+    """Count a return of this client, at most one per COUNT_EVERY. Does nothing while another process holds the lock. Raises
+    StoreError."""
     since = {"now": now, "counted": now - COUNT_EVERY, "forgotten": now - limits.retain}
     parameters = _client_row(client, now, 1) | since
     with contextlib.suppress(StoreBusy), store.write_once(deadline, _PATIENCE) as connection:
@@ -297,9 +290,8 @@ def came_back(store: Store, client: str, now: float, limits: Limits, deadline: D
 
 
 def vouch(store: Store, client: str, now: float, limits: Limits, deadline: Deadline | None = None) -> None:
-    """Make this client known from now on, however often it has retried. Does nothing while another process holds the
-    lock. Raises StoreError.
-    """
+    """Make this client known from now on, however often it has retried. Does nothing while another process holds the lock.
+    Raises StoreError."""
     parameters = _client_row(client, now, limits.returns) | {"now": now, "returns": limits.returns}
     with contextlib.suppress(StoreBusy), store.write_once(deadline, _PATIENCE) as connection:
         statements.VOUCH.change(connection, parameters)
@@ -315,9 +307,8 @@ def _client_key(client: str) -> str:
 
 
 def take_over(store: Store, known: Iterable[tuple[Triplet, Record]]) -> int:
-    """Import the triplets of another greylist, one slice per transaction. Returns their number. A triplet that exists
-    here is kept, unless it waits here and passed there. Raises StoreError.
-    """
+    """Import the triplets of another greylist, one slice per transaction. Returns their number. A triplet that exists here is
+    kept, unless it waits here and passed there. Raises StoreError."""
     best: dict[str, tuple[Triplet, Record]] = {}
     for triplet, record in known:
         before = best.get(triplet.key)
@@ -365,9 +356,8 @@ class Listed:
 
 
 def newest(store: Store, limit: int, *, passed: bool, after: tuple[float, str] | None = None) -> list[Listed]:
-    """The triplets that passed, or those that wait, the last seen first. A page begins after the triplet whose
-    `last_seen` and `key` are given. Raises StoreError.
-    """
+    """The triplets that passed, or those that wait, the last seen first. A page begins after the triplet whose `last_seen` and
+    `key` are given. Raises StoreError."""
     table = greylist
     state = table.c.passed_at.is_not(None) if passed else table.c.passed_at.is_(None)
     query = sa.select(table).where(state, table.c.recipient != "")
@@ -395,9 +385,8 @@ def let_pass(store: Store, key: str, now: float) -> bool:
 
 
 def purge(store: Store, now: float, limits: Limits, slice_size: int = SLICE) -> int:
-    """Delete a slice of the triplets that no longer count. Call again while it returns any. Raises StoreError. It uses
-    two statements, each with its own index: with OR, databases read every row.
-    """
+    """Delete a slice of the triplets that no longer count. Call again while it returns any. Raises StoreError. It uses two
+    statements, each with its own index: with OR, databases read every row."""
     table = greylist
     waiting = sa.and_(table.c.passed_at.is_(None), table.c.last_seen < now - limits.expire)
     gone = store.delete_slice(table, waiting, slice_size)

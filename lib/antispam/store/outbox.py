@@ -1,8 +1,7 @@
 """The outbox: the filter's own mail, stored until the MTA has accepted it.
 
-A message is claimed before it is sent: one conditional UPDATE postpones its next try by a lease. So only one node has
-it, and it becomes due again if that node dies. Until then `next_at` is the end of the lease, which identifies the
-claim.
+A message is claimed before it is sent: one conditional UPDATE postpones its next try by a lease. So only one node has it, and
+it becomes due again if that node dies. Until then `next_at` is the end of the lease, which identifies the claim.
 """
 
 from __future__ import annotations
@@ -126,9 +125,8 @@ class Passed:
 
 
 def post(store: Store, connection: sa.Connection, queued: QueuedMessage, now: float) -> int | None:
-    """Queue a message in the caller's transaction; it is sent if that is committed. Returns its number, or None for a
-    message with `once`, which may already exist. Raises ValueError if it has no recipients.
-    """
+    """Queue a message in the caller's transaction; it is sent if that is committed. Returns its number, or None for a message
+    with `once`, which may already exist. Raises ValueError if it has no recipients."""
     if not queued.recipients:
         raise ValueError("a message needs a recipient")
     values = {
@@ -152,9 +150,8 @@ def post(store: Store, connection: sa.Connection, queued: QueuedMessage, now: fl
 
 
 def _reverse_path(address: str) -> str:
-    """The reverse path to store. An address that cannot be stored unchanged (not UTF-8, or too long) cannot receive
-    replies either; with a modified one, bounces would go to somebody else.
-    """
+    """The reverse path to store. An address that cannot be stored unchanged (not UTF-8, or too long) cannot receive replies
+    either; with a modified one, bounces would go to somebody else."""
     storable = len(address) <= _MAX_SENDER and from_wire(address, _MAX_SENDER) == address and "\0" not in address
     return address if storable else ""
 
@@ -227,11 +224,10 @@ def _take(store: Store, number: int, free: sa.ColumnElement[bool], now: float, l
 
 
 def delivered(store: Store, queued: Claimed, taken: Collection[str], now: float) -> tuple[str, ...]:
-    """Record that the MTA accepted a message for these recipients. Returns the recipients who have not got it yet. If
-    none is left, the message is deleted and its quarantine entry counts as released. Raises StoreError.
+    """Record that the MTA accepted a message for these recipients. Returns the recipients who have not got it yet. If none is
+    left, the message is deleted and its quarantine entry counts as released. Raises StoreError.
 
-    This applies even if another process has claimed the message: it must not be sent again.
-    """
+    This applies even if another process has claimed the message: it must not be sent again."""
     with store.write() as connection:
         row = connection.execute(
             sa.select(outbox.c.recipients, outbox.c.once).where(outbox.c.id == queued.id).with_for_update()
@@ -266,9 +262,8 @@ def _unreleased_by(number: int) -> sa.ColumnElement[bool]:
 
 
 def deferred(store: Store, queued: Claimed, error: str, next_at: float) -> bool:
-    """Record a failed try and the time of the next one. False if the claim had ended. The pass stays valid until then:
-    an MTA that did not answer in time may still pass the message to us. Raises StoreError.
-    """
+    """Record a failed try and the time of the next one. False if the claim had ended. The pass stays valid until then: an MTA
+    that did not answer in time may still pass the message to us. Raises StoreError."""
     return _end_try(store, queued, {"next_at": next_at, "last_error": _error_text(error)})
 
 
@@ -297,9 +292,7 @@ def pass_digest(secret: str) -> str:
 def known_pass(
     store: Store, outbox_id: int, secret: str, now: float, deadline: Deadline | None = None
 ) -> Passed | None:
-    """The message of a pass; None if the pass is invalid. Takes no lock. Raises StoreError, at the `deadline` at the
-    latest.
-    """
+    """The message of a pass; None if the pass is invalid. Takes no lock. Raises StoreError, at the `deadline` at the latest."""
     with store.read(deadline) as connection:
         query = sa.select(outbox.c.kind, outbox.c.ref).where(_valid(outbox_id, secret, now))
         found = connection.execute(query).one_or_none()
@@ -318,9 +311,7 @@ def _valid(outbox_id: int, secret: str, now: float) -> sa.ColumnElement[bool]:
 
 
 def entries(store: Store, now: float, limit: int = 1000) -> list[Entry]:
-    """The queued messages without their content: failed ones first, then by the time of the next try. Raises
-    StoreError.
-    """
+    """The queued messages without their content: failed ones first, then by the time of the next try. Raises StoreError."""
     order = (outbox.c.failed_at.is_(None), outbox.c.sent_at.is_not(None), outbox.c.next_at, outbox.c.id)
     with store.read() as connection:
         rows = connection.execute(_entry_columns().order_by(*order).limit(limit)).all()
@@ -328,9 +319,7 @@ def entries(store: Store, now: float, limit: int = 1000) -> list[Entry]:
 
 
 def of_ref(store: Store, ref: str, now: float) -> list[Entry]:
-    """The queued messages about the message with that reference, without their content, oldest first. Raises
-    StoreError.
-    """
+    """The queued messages about the message with that reference, without their content, oldest first. Raises StoreError."""
     with store.read() as connection:
         rows = connection.execute(_entry_columns().where(outbox.c.ref == ref).order_by(outbox.c.id)).all()
     return [_entry(row, now) for row in rows]
@@ -374,17 +363,14 @@ def _entry(row: Any, now: float) -> Entry:
 
 
 def retry(store: Store, outbox_id: int, now: float) -> bool:
-    """Make a message due now, even a failed one, with the full time of a new one. False if no message has that number,
-    or it is under way or sent. Raises StoreError.
-    """
+    """Make a message due now, even a failed one, with the full time of a new one. False if no message has that number, or it is
+    under way or sent. Raises StoreError."""
     values = {"next_at": now, "created_at": now, "tries": 0, "failed_at": None}
     return _change(store, outbox_id, now, sa.update(outbox).values(values), outbox.c.sent_at.is_(None))
 
 
 def delete(store: Store, outbox_id: int, now: float) -> bool:
-    """Delete a message. An entry that it would have released stays in the quarantine. False as for retry(). Raises
-    StoreError.
-    """
+    """Delete a message. An entry that it would have released stays in quarantine. False as for retry(). Raises StoreError."""
     return _change(store, outbox_id, now, sa.delete(outbox))
 
 
@@ -400,9 +386,8 @@ def _change(
 
 
 def purge(store: Store, before: float, slice_size: int = SLICE) -> int:
-    """Delete a slice of the names of messages sent before that time (seconds since the epoch). Call again while it
-    returns any. Unsent messages are never deleted. Raises StoreError.
-    """
+    """Delete a slice of the names of messages sent before that time (seconds since the epoch). Call again while it returns any.
+    Unsent messages are never deleted. Raises StoreError."""
     return store.delete_slice(outbox, outbox.c.sent_at < before, slice_size)
 
 
