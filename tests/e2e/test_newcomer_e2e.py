@@ -189,7 +189,9 @@ def _is_told(site: Site) -> None:
     assert site.send(GAME).ok
     with site.store() as store, store.write() as connection:  # it came a while ago
         connection.execute(sa.update(quarantine_entry).values(received_at=time.time() - 3600))
-    assert site.bms("digest", "send") == f"ann: 1 to {ANN}\n"
+    told = site.bms("digest", "send")
+    # The filter's own housekeeping may have sent it a moment before; below, there is one digest all the same.
+    assert told == f"ann: 1 to {ANN}\n" or told.startswith("Nobody is due"), told
     digest = site.sink.wait(3)[2]
     assert (digest.sender, digest.recipients) == ("", (ANN,))
     assert dkimpy.verify(digest.raw, dnsfunc=lambda name, timeout=5: KEY.record.encode())

@@ -141,14 +141,15 @@ def test_what_was_taught_at_one_node_the_other_one_recognises(database: str, tmp
 
 
 def test_what_one_node_observes_and_is_told_of_a_domain_the_other_one_knows(database: str, tmp_path: Path) -> None:
-    config = "[helo]\nmode = off\n[greylist]\nmode = off\n[gossip]\nreject_below = -70\nreject_confidence = 0\n"
+    # For five seconds a node believes what it knows. The hundred messages that it accepts meanwhile are votes for the domain.
+    config = "[helo]\nmode = off\n[greylist]\nmode = off\n[gossip]\nreject_below = -1\nreject_confidence = 0\n"
     with _nodes(database, config) as (one, other):
         assert _send(one).action == "c"
         assert _send(other).action == "c"
         wait_until(lambda: _reputations(one) == {"example.org:none": (0, 2)}, "both messages are remembered")
         assert _reputations(other) == _reputations(one)
         file = tmp_path / "bad.jsonl"
-        known = {"identity": "example.org:none", "votes": "s" * 500, "first_seen": 1e9, "last_seen": 1.7e9}
+        known = {"identity": "example.org:none", "votes": "s" * 1024, "first_seen": 1e9, "last_seen": 1.7e9}
         file.write_text(json.dumps(known))
         _bms(other, "reputation", "import", "--replace", file)
         wait_until(lambda: b"publish an SPF record" in _send(one).text, "the one node has heard of it")
