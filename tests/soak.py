@@ -38,6 +38,7 @@ from support.dns import loopback_nameserver  # noqa: E402
 from support.filter_process import FilterProcess  # noqa: E402
 from support.milter_client import MilterClient, ProtocolError  # noqa: E402
 from support.network import Network  # noqa: E402
+from support.patience import PATIENCE  # noqa: E402
 from support.processes import children_of, family  # noqa: E402
 from support.zone_server import ZoneResponder  # noqa: E402
 from support.zones import Zone  # noqa: E402
@@ -103,7 +104,7 @@ def send(program: FilterProcess, tally: Tally, source: random.Random, ends: floa
     number = 0
     while time.monotonic() < ends:
         try:
-            with MilterClient(str(program.socket), timeout=60) as client:
+            with MilterClient(str(program.socket), timeout=PATIENCE) as client:
                 client.greet()
                 for _ in range(PER_CONNECTION):
                     number += 1

@@ -19,6 +19,7 @@ from antispam.web.site_logins import SiteLogins
 from support.filter_process import FilterProcess
 from support.mta import NameServer, Postfix, Sendmail
 from support.network import Network, PrivateNetwork
+from support.patience import PATIENCE
 from support.peers import UnavailableError
 from support.sink import Sink
 from support.slapd import ADMIN, BASE, PASSWORD, Slapd
@@ -46,7 +47,7 @@ def place() -> Iterator[LdapPlace]:
 
 
 def known(place: LdapPlace, *authors: Mailbox) -> list[bool]:
-    return LdapDirectory(place).known([Question(author) for author in authors], Deadline.after(5))
+    return LdapDirectory(place).known([Question(author) for author in authors], Deadline.after(PATIENCE))
 
 
 def test_a_directory_knows_those_who_are_in_it(place: LdapPlace) -> None:

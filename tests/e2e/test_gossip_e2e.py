@@ -20,7 +20,7 @@ from gossip.records import vote_row
 from support.filter_process import FilterProcess
 from support.milter_client import MilterClient
 from support.network import Network
-from support.patience import PATIENCE, quickest, took
+from support.patience import ATTEMPT, PATIENCE, quickest, took
 from support.places import REPOSITORY
 from support.ports import free_port
 from support.processes import wait_until
@@ -163,7 +163,7 @@ def server_pid(program: FilterProcess) -> int:
 
 def answers(port: int) -> bool:
     try:
-        Asking("127.0.0.1", port).query("u", "probe.example", "SPF", 0, timeout=1)
+        Asking("127.0.0.1", port).query("u", "probe.example", "SPF", 0, timeout=ATTEMPT)
     except NoAnswer:
         return False
     return True

@@ -16,6 +16,7 @@ from support import peers
 from support.milter_client import MilterClient
 from support.mta import NameServer
 from support.network import PrivateNetwork
+from support.patience import PATIENCE
 from support.places import REPOSITORY, missing_servers
 from support.zones import Zone, complete
 
@@ -145,7 +146,7 @@ def _theirs(peer: peers.Peer, case: Case) -> Said:
 
 
 def _ours(resolver: Resolver, case: Case) -> Said:
-    found = evaluate(case.author, case.identifiers, resolver, Deadline.after(20))
+    found = evaluate(case.author, case.identifiers, resolver, Deadline.after(PATIENCE))
     return Said(str(found.result), str(found.asked) if found.result is DmarcResult.FAIL else "")
 
 

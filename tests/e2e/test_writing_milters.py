@@ -14,7 +14,7 @@ import pytest
 
 from support.dns import loopback_nameserver
 from support.milter_client import MilterClient, Reply
-from support.patience import PATIENCE
+from support.patience import ATTEMPT, PATIENCE
 from support.places import REPOSITORY
 from support.processes import end_session, wait_until
 from support.zone_server import ZoneResponder
@@ -47,7 +47,7 @@ class Running:
 
     def _answers(self) -> bool:
         try:
-            with MilterClient(str(self.socket), timeout=1) as client:
+            with MilterClient(str(self.socket), timeout=ATTEMPT) as client:
                 client.negotiate()
         except OSError:
             return False

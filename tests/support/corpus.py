@@ -144,7 +144,7 @@ def run(mta: Mta, messages: Sequence[CorpusMessage], sessions: int, sent: Callab
     """Send everything and wait until it has all arrived."""
     mta.sink.clear()
     replies = send_all(mta, messages, sessions, sent)
-    mta.wait_idle(120)
+    mta.wait_idle()
     deliveries = mta.sink.deliveries
     arrived = {delivery.recipients[0]: delivery for delivery in deliveries}
     if len(arrived) != len(deliveries):

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from support.patience import PATIENCE
+from support.patience import ATTEMPT, PATIENCE
 
 Address = str | tuple[str, int]
 
@@ -320,7 +320,7 @@ class MilterClient:
 
 def milter_answers(socket: str) -> bool:
     """Whether a worker answers: a supervisor's socket accepts while its store is still being prepared."""
-    with contextlib.suppress(OSError, ProtocolError), MilterClient(socket, timeout=1) as client:
+    with contextlib.suppress(OSError, ProtocolError), MilterClient(socket, timeout=ATTEMPT) as client:
         client.negotiate()
         return True
     return False

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Protocol
 
 from support.network import Network
-from support.patience import PATIENCE
+from support.patience import ATTEMPT, PATIENCE
 from support.places import POSTFIX, SENDMAIL
 from support.processes import end_session, family, wait_until
 from support.servers import Server
@@ -92,7 +92,7 @@ class NameServer(Server):
         # A query for the root's SOA: any answer, REFUSED too, shows that nsd serves.
         query = b"\0\1\0\0\0\1\0\0\0\0\0\0\0\0\6\0\1"
         with self.network.new_socket("127.0.0.1", socket.SOCK_DGRAM) as sock:
-            sock.settimeout(1.0)
+            sock.settimeout(ATTEMPT)
             try:
                 sock.connect(("127.0.0.1", self.port))
                 sock.send(query)

@@ -18,7 +18,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Self
 
-from support.patience import PATIENCE
+from support.patience import ATTEMPT, PATIENCE
 from support.ports import free_port
 from support.processes import RunDirectory, end_all, living_in
 
@@ -190,7 +190,7 @@ class Network:
 
     def accepts(self, host: str, port: int) -> bool:
         try:
-            self.connect(host, port, timeout=1.0).close()
+            self.connect(host, port, timeout=ATTEMPT).close()
         except OSError:
             return False
         return True

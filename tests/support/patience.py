@@ -9,6 +9,9 @@ PATIENCE = 120.0
 """Seconds after which something that another thread, process or server was to do counts as not done. It costs nothing if it
 happens sooner."""
 
+ATTEMPT = 1.0
+"""Seconds for one attempt of many: wait_until makes further ones as long as its patience lasts."""
+
 _ATTEMPTS = 5
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from support.milter_client import MilterClient, ProtocolError
 from support.network import Network
+from support.patience import ATTEMPT
 from support.places import CACHE
 from support.servers import Server
 
@@ -206,7 +207,7 @@ class Peer(Server):
             self._serve(command, self._answers, env=environment, cwd=self._run.path)
 
     def _answers(self) -> bool:
-        with contextlib.suppress(OSError, ProtocolError), MilterClient(str(self.socket), timeout=1) as client:
+        with contextlib.suppress(OSError, ProtocolError), MilterClient(str(self.socket), timeout=ATTEMPT) as client:
             client.negotiate()
             return True
         return False

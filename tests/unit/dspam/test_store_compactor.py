@@ -28,6 +28,7 @@ from dspam.store import (
     user_id,
 )
 from dspam.store.compactor import fold, folding
+from support.patience import PATIENCE
 
 pytestmark = pytest.mark.every_database
 
@@ -45,7 +46,7 @@ class Clock:
 
 @pytest.fixture
 def store(database_url):
-    store = Store(database_url, busy_timeout=30.0)
+    store = Store(database_url, busy_timeout=PATIENCE)
     yield store
     store.close()
 
@@ -187,7 +188,7 @@ def test_a_few_pending_trainings_wait_until_they_are_old(store):
 
 
 def test_compactors_at_once_fold_each_training_once(database_url):
-    stores = [Store(database_url, busy_timeout=30.0) for _ in range(3)]
+    stores = [Store(database_url, busy_timeout=PATIENCE) for _ in range(3)]
     user = user_id(stores[0], "bob")
     keys, counts = teach(stores[0], user, 12)
 
@@ -210,7 +211,7 @@ COMPACT_FOR_EVER = """
     from dspam.store import TokenStore, compactor
     import numpy as np
     compactor._FOLD_KEYS = 300  # a fold is killed halfway, too
-    store = Store(sys.argv[1], busy_timeout=30.0)
+    store = Store(sys.argv[1], busy_timeout=float(sys.argv[3]))
     tokens = TokenStore(store)
     print("ready", flush=True)
     number = 0
@@ -225,12 +226,12 @@ COMPACT_FOR_EVER = """
 
 def test_killed_at_any_moment_it_neither_loses_nor_doubles_a_training(database_url):
     """Five times a process that trains and folds is killed. Every training that it reported is there, each of them once."""
-    store = Store(database_url, busy_timeout=30.0)
+    store = Store(database_url, busy_timeout=PATIENCE)
     user = user_id(store, "bob")
     assert user == 1
     reported = 0
     for attempt in range(5):
-        command = [sys.executable, "-c", textwrap.dedent(COMPACT_FOR_EVER), database_url, str(attempt)]
+        command = [sys.executable, "-c", textwrap.dedent(COMPACT_FOR_EVER), database_url, str(attempt), str(PATIENCE)]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
             assert process.stdout.readline() == "ready\n"
             for _ in range(3 + 2 * attempt):

@@ -30,6 +30,7 @@ from dspam.store import (
 from dspam.store.compactor import fold
 from dspam.store.dictionary import Dictionary
 from dspam.store.table import table_bytes
+from support.patience import PATIENCE
 from support.stores import make_store
 
 pytestmark = pytest.mark.every_database
@@ -310,7 +311,7 @@ def test_a_lower_number_that_is_committed_later_is_not_missed(request, server):
 
 
 def test_workers_and_nodes_that_train_at_once_lose_nothing(database_url, cache):
-    stores = [Store(database_url, busy_timeout=30.0) for _ in range(2)]
+    stores = [Store(database_url, busy_timeout=PATIENCE) for _ in range(2)]
     nodes = [TokenStore(store, cache=cache) for store in stores]
     bob = user_id(stores[0], "bob")
     rng = np.random.default_rng(2)
@@ -342,7 +343,7 @@ def test_workers_and_nodes_that_train_at_once_lose_nothing(database_url, cache):
 
 
 def test_minds_may_change_while_another_node_folds(database_url):
-    stores = [Store(database_url, busy_timeout=30.0) for _ in range(2)]
+    stores = [Store(database_url, busy_timeout=PATIENCE) for _ in range(2)]
     bob = user_id(stores[0], "bob")
     stopped = threading.Event()
 

@@ -38,7 +38,7 @@ LATER = "450 4.2.0 later"
 ODD = "999 odd"
 NONSENSE = b"\x00\xff nonsense\r\n"
 ENDLESS = b"250 ok" * 2000
-SETTINGS = OutboxSettings(helo="filter.example.test", timeout=20.0)
+SETTINGS = OutboxSettings(helo="filter.example.test", timeout=PATIENCE)
 
 
 @pytest.fixture(autouse=True)
@@ -172,7 +172,7 @@ def test_a_try_that_fails_for_now_is_followed_by_another(store, step, answer):
     script = {step: answers} | ({"HELO": [answer]} if step == "EHLO" and answer in (LATER, NONSENSE, ODD) else {})
     with ScriptedMta(**script) as mta:
         number = post(store)
-        sender = courier(store, mta, timeout=0.05 if answer in (HANG, ENDLESS) else 20.0)
+        sender = courier(store, mta, timeout=0.05 if answer in (HANG, ENDLESS) else PATIENCE)
         sender.round()
         found = entry(store)
         assert (found.state, found.next_at, found.recipients) == (State.WAITING, NOW + 60, QUEUED.recipients)
@@ -299,7 +299,7 @@ def test_the_end_of_the_message_is_waited_for_longer_than_anything_else(store, m
     with ScriptedMta() as mta:
         post(store)
         courier(store, mta).round()
-    assert asked == [20.0, 100.0]
+    assert asked == [PATIENCE, 5 * PATIENCE]
 
 
 def test_the_lease_outlasts_the_longest_try():

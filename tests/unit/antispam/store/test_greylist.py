@@ -28,6 +28,7 @@ from antispam.store.greylist import (
     vouch,
 )
 from antispam.store.schema import greylist
+from support.patience import PATIENCE
 
 pytestmark = pytest.mark.every_database(pooled=True)
 
@@ -75,7 +76,7 @@ def test_the_first_attempt_waits_and_the_retry_in_time_passes(store):
 def test_a_lock_is_not_waited_for_beyond_the_deadline(store, database_url):
     """Whatever database it is: the MTA's patience ends before its own. What was remembered before still answers."""
     attempt(store, TRIPLET, T0, LIMITS)
-    other = Store(database_url, busy_timeout=60.0)
+    other = Store(database_url, busy_timeout=PATIENCE)
     assert not is_known(other, NETWORK, T0, LIMITS)  # it is connected: that is no part of the time that it has
     began = time.monotonic()
     with store.write() as connection:
@@ -263,7 +264,7 @@ def test_clients_are_no_triplets(store):
 
 def test_a_lock_that_somebody_holds_costs_a_known_client_nothing(store, database_url):
     vouch(store, NETWORK, T0, KNOWING)
-    other = Store(database_url, busy_timeout=60.0)
+    other = Store(database_url, busy_timeout=PATIENCE)
     with store.write() as connection:
         connection.execute(sa.update(greylist).values(client="held"))
         assert is_known(other, NETWORK, T0 + 20 * DAY, KNOWING)

@@ -329,7 +329,7 @@ def test_a_database_that_fails_in_the_middle_is_said_and_what_was_done_is_told(s
 
 
 def _clean_together(url, barrier, counts):
-    store = Store(url, busy_timeout=20)
+    store = Store(url, busy_timeout=PATIENCE)
     barrier.wait()
     counts.put(clean(store, NOW, limits(keep=DAY)).entries)
     store.close()

@@ -113,7 +113,7 @@ def test_a_locked_database_is_a_store_error(sqlite_store, tmp_path):
 
 
 def test_a_database_that_is_gone_is_a_store_error():
-    store = Store("postgresql+psycopg://nobody@127.0.0.1:1/none", busy_timeout=1)
+    store = Store("postgresql+psycopg://nobody@127.0.0.1:1/none", busy_timeout=PATIENCE)
     with pytest.raises(StoreError), store.read():
         pass
     store.close()

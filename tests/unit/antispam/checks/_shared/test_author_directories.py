@@ -72,7 +72,7 @@ def sql() -> Iterator[Sql]:
     """Makes directories, and closes them."""
     with contextlib.ExitStack() as stack:
 
-        def make(url: str, query: str = DOMAINS, timeout: float = 5.0, **more: Any) -> SqlDirectory:
+        def make(url: str, query: str = DOMAINS, timeout: float = PATIENCE, **more: Any) -> SqlDirectory:
             return stack.enter_context(contextlib.closing(SqlDirectory(SqlPlace(url, query, timeout), **more)))
 
         yield make

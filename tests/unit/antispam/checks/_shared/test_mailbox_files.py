@@ -23,7 +23,7 @@ MESSAGE = b"From: a@example.org\r\nSubject: hello\r\n\r\nFrom here\r\n>From ther
 ENVELOPE = Envelope("a@example.org", ["b@example.com", "c@example.com"], 1_700_000_000.0)
 
 
-def put(path, message=MESSAGE, *, maildir=False, envelope=ENVELOPE, seconds=5.0):
+def put(path, message=MESSAGE, *, maildir=False, envelope=ENVELOPE, seconds=PATIENCE):
     append(path, maildir, message, envelope, Deadline.after(seconds))
 
 
@@ -171,7 +171,7 @@ def test_a_forgotten_lock_file_is_removed(tmp_path, owner):
 
 def _fill(path, number):
     for _ in range(number):
-        put(path, seconds=60)
+        put(path)
 
 
 def test_threads_and_processes_do_not_mix_their_messages(tmp_path):
