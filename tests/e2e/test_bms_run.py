@@ -6,7 +6,6 @@ import base64
 import contextlib
 import hashlib
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -24,8 +23,9 @@ from support.filter_process import FilterProcess
 from support.milter_client import MilterClient, ProtocolError, Reply
 from support.mta import Mta, NameServer, Postfix, Sendmail
 from support.network import Network, PrivateNetwork
-from support.patience import PATIENCE
+from support.patience import ATTEMPT, PATIENCE
 from support.places import REPOSITORY
+from support.ports import free_port
 from support.processes import RunDirectory, end_session, wait_until
 from support.sink import Sink
 from support.zone_server import ZoneResponder
@@ -316,10 +316,12 @@ def test_a_thousand_messages_on_one_connection(program: FilterProcess) -> None:
     assert "Traceback" not in log
 
 
-def test_make_run_s_configuration(base: str) -> None:
+def test_make_run_s_configuration() -> None:
     """What `make run` starts: a socket that both MTAs can reach, the lines for them, and Ctrl-C ends it without a sound."""
+    both = mail, console = free_port(), free_port()  # its own may be in use: by a filter that somebody tries out
+    config = (REPOSITORY / "scripts" / "run.cfg").read_text()
     with RunDirectory("run") as run:
-        shutil.copy(REPOSITORY / "scripts" / "run.cfg", run.path)
+        run.write("run.cfg", config.replace(":8899@", f":{mail}@").replace(":8025", f":{console}"))
         run.folder("var")
         bms = [sys.executable, str(REPOSITORY / "bms.py"), "--config", "run.cfg"]
         command = [*bms, "run", "--show-mta-lines", "--first-login", "admin"]
@@ -327,17 +329,16 @@ def test_make_run_s_configuration(base: str) -> None:
             command, cwd=run.path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True, text=True
         )
         try:
-            both = (8899, 8025)
             wait_until(lambda: program.poll() is not None or all(map(_answers, both)), "filter and console listen")
             program.send_signal(signal.SIGINT)
             output, _ = program.communicate(timeout=PATIENCE)
         finally:
             end_session(program.pid, polite=0.0)
         assert program.returncode == 0, output
-        assert "INPUT_MAIL_FILTER(`bms', `S=inet:8899@127.0.0.1, " in output
-        assert "smtpd_milters = inet:127.0.0.1:8899" in output
+        assert f"INPUT_MAIL_FILTER(`bms', `S=inet:{mail}@127.0.0.1, " in output
+        assert f"smtpd_milters = inet:127.0.0.1:{mail}" in output
         assert "bms -c run.cfg report\n" in output
-        assert "http://127.0.0.1:8025/enter/" in output
+        assert f"http://127.0.0.1:{console}/enter/" in output
         assert "Traceback" not in output
 
 
@@ -348,7 +349,7 @@ def _listens(place: Path) -> bool:
 
 
 def _answers(port: int) -> bool:
-    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=ATTEMPT):
         return True
     return False
 
