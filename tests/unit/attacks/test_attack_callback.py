@@ -6,7 +6,6 @@ import contextlib
 import socket
 import threading
 import time
-import tracemalloc
 
 import pytest
 
@@ -14,6 +13,7 @@ from antispam.checks._shared.callback.verify import Caller, Reach
 from antispam.deadline import Deadline
 from antispam.net.addresses import ClientList
 from antispam.protocols.callback_dialogue import Outcome
+from support.allocations import peak_of
 from support.dns import ScriptedResolver
 from support.patience import PATIENCE, quickest, took
 
@@ -150,13 +150,10 @@ def test_what_never_ends_is_not_kept(behave):
     with Hostile(behave) as server:
         one = caller(server.port)
         one.verify("ann@example.org", Deadline.after(60))
-        tracemalloc.start()
-        try:
+        with peak_of() as peak:
             one.verify("ann@example.org", Deadline.after(60))
-            # What the server's own thread holds (64 kB at a time) is counted, too.
-            assert tracemalloc.get_traced_memory()[1] < 1_500_000
-        finally:
-            tracemalloc.stop()
+        # What the server's own thread holds (64 kB at a time) is counted, too.
+        assert peak.octets < 1_500_000
 
 
 def test_slow_servers_do_not_use_up_more_places_than_there_are():

@@ -10,7 +10,6 @@ import os
 import struct
 import subprocess
 import sys
-import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,6 +21,7 @@ from _unpacking import LIMIT, UNREADABLE, Budget
 from antispam.deadline import Deadline
 from antispam.protocols.attachments import ENCRYPTED, Finding, Limits, OutOfTime, Rules, archives, inspect, kinds
 from antispam.protocols.attachments.archives import foreign, unpacker
+from support.allocations import peak_of
 from support.archives import ARCHIVES, encrypted_zip, tarred, winmail, written, zipped
 from support.effort import in_proportion, no_dearer
 from support.patience import PATIENCE
@@ -53,10 +53,9 @@ def headers_with_names(flags: int, octets: bytes, length: int) -> bytes:
 )
 def test_thousands_of_headers_that_share_a_name_of_64_kb(flags: int, octets: bytes) -> None:
     long, short = headers_with_names(flags, octets, 0xFFFF), headers_with_names(flags, octets, 10)
-    tracemalloc.start()
-    assert inspect(ZIP, long)
-    assert tracemalloc.get_traced_memory()[1] < 24 << 20
-    tracemalloc.stop()
+    with peak_of() as peak:
+        assert inspect(ZIP, long)
+    assert peak.octets < 24 << 20
     assert no_dearer(lambda: inspect(ZIP, long), lambda: inspect(ZIP, short), 10)
 
 
@@ -74,10 +73,9 @@ BOMBS = {
 @pytest.mark.parametrize("name", BOMBS)
 def test_a_bomb_costs_no_more_than_the_limit(name: str) -> None:
     bomb = BOMBS[name](b"<html>" + bytes(66 << 20))
-    tracemalloc.start()
-    assert LIMIT in reasons(bomb, name.replace(".tgz", ".html.gz.gz").replace("a.", "a.html.", 1))
-    assert tracemalloc.get_traced_memory()[1] < 200 << 20
-    tracemalloc.stop()
+    with peak_of() as peak:
+        assert LIMIT in reasons(bomb, name.replace(".tgz", ".html.gz.gz").replace("a.", "a.html.", 1))
+    assert peak.octets < 200 << 20
 
 
 def test_members_of_a_tar_that_claim_the_same_octets() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import io
 import struct
-import tracemalloc
 import zipfile
 
 import pytest
@@ -13,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from antispam.protocols.attachments import LIMIT, REPORT, Finding, Limits, Rules, inspect, rewrite
+from support.allocations import peak_of
 from support.effort import in_proportion, no_dearer
 
 ZIP = [("Content-Type", "application/zip; name=a.zip"), ("Content-Transfer-Encoding", "base64")]
@@ -65,10 +65,9 @@ class TestArchives:
             return zipped({"n.zip": zipped({"zeros": bytes(size)}, zipfile.ZIP_STORED)})
 
         larger, large = bomb(80 << 20), bomb(20 << 20)
-        tracemalloc.start()
-        assert LIMIT in reasons(large)
-        assert tracemalloc.get_traced_memory()[1] < 32 << 20
-        tracemalloc.stop()
+        with peak_of() as peak:
+            assert LIMIT in reasons(large)
+        assert peak.octets < 32 << 20
         assert no_dearer(lambda: look(larger), lambda: look(large), 2)
 
     def test_a_bomb_that_is_one_file(self) -> None:
@@ -193,10 +192,9 @@ class TestStructure:
 
     def test_paddings_in_base64_cost_little_memory(self) -> None:
         body = b"--x\nContent-Type: a/b\nContent-Transfer-Encoding: base64\n\n" + b"QQ==\n" * 200_000
-        tracemalloc.start()
-        assert inspect(self.HEADERS, body) == []
-        assert tracemalloc.get_traced_memory()[1] < 4 * len(body)
-        tracemalloc.stop()
+        with peak_of() as peak:
+            assert inspect(self.HEADERS, body) == []
+        assert peak.octets < 4 * len(body)
 
     def test_uncertain_parts_in_uncertain_parts(self) -> None:
         fields = (
