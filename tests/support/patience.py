@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-PATIENCE = 120.0
+PATIENCE = 300.0
 """Seconds after which something that another thread, process or server was to do counts as not done. It costs nothing if it
 happens sooner."""
 

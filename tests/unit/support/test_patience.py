@@ -14,7 +14,7 @@ from support.places import REPOSITORY
 TESTS = REPOSITORY / "tests"
 # `sink.wait(1)` waits for one message. What is shorter than a second is a pause, or is meant to be too short; minutes are for
 # what must not end by itself, or for programs that fetch and build others.
-_SHORT = r"(?:[1-9]|[1-9]\d|1\d\d)(?:\.\d+)?"
+_SHORT = r"(?:[1-9]|[1-9]\d|[12]\d\d)(?:\.\d+)?"
 SHORT_WAITS = re.compile(
     rf"(?<!sink)\.(?:wait|wait_idle|join)\({_SHORT}\)"
     rf"|\b(?:wait_until|wait_for)\(.*, {_SHORT}\)$"
