@@ -6,7 +6,7 @@ import hashlib
 import json
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -47,19 +47,19 @@ LOOKUP = 20.0  # seconds for the look-ups about one domain
 _MAX_LISTED = 50
 
 
-def dmarc_command(program: Program) -> click.Command:
-    """`dmarc`, for the commands of a program."""
+def dmarc_command(program: Program, clock: Callable[[], float] = time.time) -> click.Command:
+    """`dmarc`, for the commands of a program; the clock says which days are over."""
 
     @click.group("dmarc")
     def group() -> None:
         """Aggregate reports of DMARC: those that we send, and those that we get."""
 
-    group.add_command(_report_command(program))
+    group.add_command(_report_command(program, clock))
     group.add_command(_read_command(program))
     return group
 
 
-def _report_command(program: Program) -> click.Command:
+def _report_command(program: Program, clock: Callable[[], float]) -> click.Command:
     @click.command("report")
     @click.option("--dry-run", is_flag=True, help="only print what would be sent, and to whom; nothing is forgotten")
     @click.option("--quiet", is_flag=True, help="print nothing but errors, for cron")
@@ -71,7 +71,7 @@ def _report_command(program: Program) -> click.Command:
         if not settings[DmarcReportSettings].send:
             raise click.ClickException("nothing is noted for reports: [dmarc_reports] send = yes")
         with opened_store(settings, existing=True) as store:
-            failed = _report(store, settings, dry_run=dry_run, quiet=quiet)
+            failed = _report(store, settings, clock, dry_run=dry_run, quiet=quiet)
         if failed:
             raise SystemExit(1)
 
@@ -124,17 +124,17 @@ def _read_command(program: Program) -> click.Command:
 # Sending
 
 
-def _report(store: Store, settings: Settings, *, dry_run: bool, quiet: bool) -> int:
+def _report(store: Store, settings: Settings, clock: Callable[[], float], *, dry_run: bool, quiet: bool) -> int:
     """Queue the reports. Returns the number of domains that failed temporarily; they are tried again next time."""
     resolver, failed = Resolver.from_settings(settings[DnsSettings]), 0
-    for day, domain in unreported(store, int(time.time()) // DAY):
+    for day, domain in unreported(store, int(clock()) // DAY):
         try:
             to = (
                 ()
                 if domain in host_list(settings[DmarcReportSettings].never)
                 else destinations(domain, resolver, Deadline.after(LOOKUP))
             )
-            queued, last = _queued(store, settings, resolver, day, domain, to)
+            queued, last = _queued(store, settings, resolver, clock, day, domain, to)
         except DNSTemporaryError as error:
             click.echo(f"{domain}: {error}; tried again next time", err=True)
             failed += 1
@@ -143,25 +143,31 @@ def _report(store: Store, settings: Settings, *, dry_run: bool, quiet: bool) -> 
         if dry_run:
             click.echo(told)
             continue
-        if reported(store, day, domain, last, queued, time.time()) and not quiet:
+        if reported(store, day, domain, last, queued, clock()) and not quiet:
             click.echo(told)
     return failed
 
 
 def _queued(
-    store: Store, settings: Settings, resolver: Resolver, day: int, domain: str, to: Sequence[str]
+    store: Store,
+    settings: Settings,
+    resolver: Resolver,
+    clock: Callable[[], float],
+    day: int,
+    domain: str,
+    to: Sequence[str],
 ) -> tuple[list[QueuedMessage], int]:
     """The signed messages, and the last row that they include. Raises ClickException if they cannot be signed: RFC 9990
     section 3.5.2 requires them to pass DMARC themselves.
     """
     found, last = counted(store, day, domain)
-    options, now = settings[DmarcReportSettings], time.time()
+    options, now = settings[DmarcReportSettings], clock()
     services = Services(
         settings=settings,
         resolver=resolver,
         store=store,
         access=EMPTY,
-        clock=time.time,
+        clock=clock,
         deadline=Deadline.after(LOOKUP),
     )
     queued = []

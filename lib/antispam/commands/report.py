@@ -6,7 +6,7 @@ import datetime
 import json
 import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +29,8 @@ _ROOM_FOR_HOSTS = 120  # columns
 _STOPPED = (Disposition.REJECTED, Disposition.QUARANTINED, Disposition.DISCARDED)
 
 
-def report_command(program: Program) -> click.Command:
-    """`report`, for the commands of a program."""
+def report_command(program: Program, clock: Callable[[], float] = time.time) -> click.Command:
+    """`report`, for the commands of a program; the clock says which day is today."""
 
     @click.command("report")
     @click.option(
@@ -46,7 +46,7 @@ def report_command(program: Program) -> click.Command:
 
         Numbers go back as far as [store] report_retain says, names as far as [store] history_retain."""
         with opened_store(load_settings(program, config), existing=True) as store:
-            made = report(store, time.time(), days)
+            made = report(store, clock(), days)
         if as_json:
             click.echo(json.dumps(as_object(made, top)))
         else:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import json
-import time
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ import dkim as dkimpy
 import msgspec
 import pytest
 import sqlalchemy as sa
-from bms import JOURNEY, main
+from bms import JOURNEY
 from click.testing import CliRunner, Result
 
 from antispam.commands import dmarc as commands
@@ -41,7 +40,8 @@ PUBLISHED = msgspec.json.encode(Published(domain="bank.example", p="reject")).de
 RECORD = msgspec.json.encode(
     Record(source_ip="192.0.2.1", disposition="reject", dkim=False, spf=False, header_from="bank.example")
 ).decode()
-YESTERDAY = int(time.time()) // 86400 - 1
+NOW = 1_795_521_600.0  # 24 November 2026, 12:00 in UTC
+YESTERDAY = int(NOW) // 86400 - 1
 
 
 @pytest.fixture
@@ -65,11 +65,12 @@ def note(store: Any, domain: str = "bank.example", day: int = YESTERDAY, count: 
 
 
 def run(config: Path, *words: str) -> Result:
-    return CliRunner(env={"COLUMNS": "200"}).invoke(main, ["--config", str(config), "dmarc", *words])
+    command = commands.dmarc_command(Program("bms", JOURNEY, config), lambda: NOW)
+    return CliRunner(env={"COLUMNS": "200"}).invoke(command, words, obj=config)
 
 
 def posted(store: Any) -> list[Any]:
-    return [outbox.entry(store, one.id, time.time()) for one in outbox.entries(store, time.time(), 10)]
+    return [outbox.entry(store, one.id, NOW) for one in outbox.entries(store, NOW, 10)]
 
 
 def test_a_day_is_reported_once_to_those_who_may_get_it_and_signed(store: Any, config: Path) -> None:

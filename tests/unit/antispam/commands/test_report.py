@@ -11,12 +11,12 @@ import time
 import click.testing
 import pytest
 import sqlalchemy as sa
-from bms import main
+from bms import JOURNEY
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from antispam.commands.report import as_object, show
+from antispam.commands.report import as_object, report_command, show
 from antispam.journey.history_row import row_for
 from antispam.mail.connection import Connection
 from antispam.mail.decisions import Decision
@@ -26,6 +26,7 @@ from antispam.mail.message import Body, Message, Recipient
 from antispam.mail.remedies import Remedy
 from antispam.mail.subject import Subject
 from antispam.mail.verdicts import CONTINUE, Action, Verdict, discard, hold, quarantine, reject, tempfail
+from antispam.service.application import Program
 from antispam.settings import Mode
 from antispam.store import tally
 from antispam.store.history_sums import SLOT, sums_of
@@ -268,19 +269,20 @@ def bms(tmp_path):
     config = tmp_path / "milter.cfg"
     config.write_text(f"[milter]\ndatadir = {tmp_path}\n")
     runner = click.testing.CliRunner(env={"COLUMNS": "300"})
-    return lambda *arguments: runner.invoke(main, ["--config", str(config), "report", *arguments])
+    command = report_command(Program("bms", JOURNEY, config), lambda: NOW)
+    return lambda *arguments: runner.invoke(command, arguments, obj=config)
 
 
 def test_the_command_shows_days_reasons_and_offenders(bms, sqlite_store):
-    Mail(sqlite_store)(SPF, [no("spf", SPF)], at=time.time(), ip="192.0.2.66", name="bad.example")
+    Mail(sqlite_store)(SPF, [no("spf", SPF)], ip="192.0.2.66", name="bad.example")
     result = bms()
     assert result.exit_code == 0, result.output
-    for expected in (time.strftime("%Y-%m-%d"), "REJECTED", "spf", "█", "192.0.2.66", "bad.example", SPF.reason):
+    for expected in ("2026-11-24", "REJECTED", "spf", "█", "192.0.2.66", "bad.example", SPF.reason):
         assert expected in result.output
 
 
 def test_json_is_one_object(bms, sqlite_store):
-    Mail(sqlite_store)(SPF, [no("spf", SPF)], at=time.time())
+    Mail(sqlite_store)(SPF, [no("spf", SPF)])
     found = json.loads(bms("--json", "--days", "2").output)
     assert [day["messages"] for day in found["days"]] == [0, 1]
     assert found["not_delivered"] == [{"what": "rejected", "check": "spf", "messages": 1}]
