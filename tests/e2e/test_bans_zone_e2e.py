@@ -17,6 +17,7 @@ from antispam.store import Store, migrate
 from antispam.store.lists import Kind, add
 from support.mta import NameServer
 from support.network import PrivateNetwork
+from support.patience import PATIENCE
 
 pytestmark = pytest.mark.servers
 
@@ -68,7 +69,7 @@ def zones(tmp_path):
 def ask(network, name, kind="A"):
     query = dns.message.make_query(name, kind)
     with network.entered():
-        return dns.query.udp(query, "127.0.0.1", 5)
+        return dns.query.udp(query, "127.0.0.1", PATIENCE)
 
 
 def test_a_real_name_server_answers_for_who_is_banned_and_for_nobody_else(network: PrivateNetwork, zones) -> None:

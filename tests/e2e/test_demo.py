@@ -107,7 +107,7 @@ def _read_until(program: subprocess.Popen[str], text: str) -> str:
 
 def _seen_in_the_console(link: str) -> str:
     """The quarantine and the newest messages, as whoever follows the link of the first login sees them."""
-    with httpx2.Client(follow_redirects=True, base_url=link) as browser:
+    with httpx2.Client(follow_redirects=True, base_url=link, timeout=PATIENCE) as browser:
         assert browser.post(link).status_code == 200
         return "".join(browser.get(f"{link.partition('/enter/')[0]}{page}").text for page in ("/", "/stream"))
 

@@ -116,7 +116,8 @@ class Site:
     def browser(self) -> Iterator[httpx2.Client]:
         port = int(self.web.rpartition(":")[2])
         wait_until(lambda: self.network.accepts("127.0.0.1", port), "the console answers")
-        with self.network.entered(), httpx2.Client(follow_redirects=True, base_url=self.web) as browser:
+        patient = httpx2.Client(follow_redirects=True, base_url=self.web, timeout=PATIENCE)
+        with self.network.entered(), patient as browser:
             yield browser
 
 

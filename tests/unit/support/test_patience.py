@@ -21,6 +21,8 @@ SHORT_WAITS = re.compile(
     rf"|\.settimeout\({_SHORT}\)"
     rf"|\b(?:timeout|busy_timeout)={_SHORT}\b"
     rf"|\b(?:seconds|timeout|patience): float = {_SHORT}\b"
+    rf"|\bdns\.query\.\w+\(.*, {_SHORT}\)"
+    r"|\bhttpx2\.Client\((?!.*timeout=)"  # 5 s by default
 )
 # Limits of what is tested, which are meant to be reached or never used; dkimpy wants the argument of `dnsfunc`.
 LIMITS = re.compile(
@@ -33,7 +35,9 @@ def _lines() -> Iterator[str]:
     for path in TESTS.rglob("*.py"):
         if path.relative_to(TESTS).parts[0] not in ("bench", "fuzz", "upstream") and path != Path(__file__):
             for line in path.read_text().splitlines():
-                if any(word in line for word in ("wait", "join(", "timeout", "seconds", "patience")):
+                if any(
+                    word in line for word in ("wait", "join(", "timeout", "seconds", "patience", "query", "Client(")
+                ):
                     yield f"{path.relative_to(TESTS)}: {line.strip()}"
 
 
@@ -53,6 +57,8 @@ def test_nobody_waits_for_others_less_than_patiently() -> None:
         "Barrier(3, timeout=30.0)",
         "subprocess.run(command, check=True, timeout=60)",
         "Store(url, busy_timeout=30.0)",
+        'dns.query.udp(query, "127.0.0.1", 5)',
+        "httpx2.Client(base_url=link)",
         "def put(path: Path, seconds: float = 5.0) -> None:",
     ],
 )

@@ -11,6 +11,7 @@ import pytest
 
 from support.mta import NameServer
 from support.network import PrivateNetwork
+from support.patience import PATIENCE
 from support.zone_server import ZoneResponder
 from support.zones import Zone, complete, quoted_text
 
@@ -60,7 +61,7 @@ def test_nsd_says_the_same(network: PrivateNetwork) -> None:
     with NameServer(network, ZONES):
         for case in CASES:
             with network.entered():
-                check(lambda query: dns.query.udp(query, "127.0.0.1", 5), *case)
+                check(lambda query: dns.query.udp(query, "127.0.0.1", PATIENCE), *case)
 
 
 def test_a_host_that_its_zone_mentions_gets_no_address_of_ours() -> None:
