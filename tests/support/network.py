@@ -207,7 +207,7 @@ class PrivateNetwork(Network):
 
     def __init__(self, hostname: str = "mx.example.test") -> None:
         self._files = RunDirectory("net")
-        self._files.write("resolv.conf", "nameserver 127.0.0.1\noptions timeout:2 attempts:2\n")
+        self._files.write("resolv.conf", "nameserver 127.0.0.1\noptions timeout:20 attempts:3\n")
         self._files.write("hosts", f"127.0.0.1 localhost\n::1 localhost\n127.0.0.1 {hostname}\n")
         self._files.write("hostname", hostname)
         self._files.write("nsswitch.conf", "passwd: files\ngroup: files\nhosts: files dns\n")
