@@ -7,6 +7,7 @@ import contextlib
 import itertools
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 
 import dns.message
@@ -194,7 +195,7 @@ def _kept(url: str) -> list[str]:
 def _demand_that_lists_are_shared(url: str, one: Node, other: Node) -> None:
     """What is listed in the database that was promoted holds at both: for five seconds they believe what they read before."""
     with contextlib.closing(Store(url)) as store:
-        lists.add(store, lists.Kind.BLACKLIST, "eve@example.org", reason="test", by="test", now=1.7e9)
+        lists.add(store, lists.Kind.BLACKLIST, "eve@example.org", reason="test", by="test", now=time.time())
     for node in (one, other):
         node.filter.clock.advance(6)
         wait_until(lambda node=node: _refuses_eve(node), "she is refused")  # type: ignore[misc]

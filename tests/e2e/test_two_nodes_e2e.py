@@ -9,6 +9,7 @@ import mailbox
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -149,7 +150,8 @@ def test_what_one_node_observes_and_is_told_of_a_domain_the_other_one_knows(data
         wait_until(lambda: _reputations(one) == {"example.org:none": (0, 2)}, "both messages are remembered")
         assert _reputations(other) == _reputations(one)
         file = tmp_path / "bad.jsonl"
-        known = {"identity": "example.org:none", "votes": "s" * 1024, "first_seen": 1e9, "last_seen": 1.7e9}
+        now = time.time()  # housekeeping, half a minute after the start, deletes what is too old
+        known = {"identity": "example.org:none", "votes": "s" * 1024, "first_seen": now - 86400, "last_seen": now}
         file.write_text(json.dumps(known))
         _bms(other, "reputation", "import", "--replace", file)
         wait_until(lambda: b"publish an SPF record" in _send(one).text, "the one node has heard of it")
