@@ -26,8 +26,8 @@ from antispam.mail.message import Body, Message, Recipient
 from antispam.mail.verdicts import CONTINUE, Action, tempfail
 from antispam.protocols.spf import Result, SpfResult
 from antispam.settings import default_settings
-from antispam.store import StoreError
 from support.dns import ScriptedResolver
+from support.gone import Gone
 
 T0 = 1_700_000_000.0
 HOUR, DAY = 3600.0, 86400.0
@@ -105,17 +105,6 @@ def test_exempt_clients_are_named_by_network_or_verified_host(store):
 
 
 def test_a_database_that_is_gone_is_evidence_not_an_exception():
-    class Gone:
-        dialect = "sqlite"
-
-        def write(self, deadline=None, patience=None, *, durable=True):
-            raise StoreError("disk I/O error")
-
-        read = write_once = write
-
-        def upsert(self, *args, **kwargs):
-            return None
-
     finding = collect(services(Gone()))
     assert "disk I/O error" in finding.error
 

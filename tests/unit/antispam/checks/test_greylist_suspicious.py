@@ -28,8 +28,8 @@ from antispam.protocols.dkim import DkimResult, SignatureResult
 from antispam.protocols.spf import Result, SpfResult
 from antispam.settings import load_text
 from antispam.settings.program import ProgramSettings
-from antispam.store import StoreError
 from support.checking import NOW, message, services_of
+from support.gone import Gone
 
 UNPROVED = SpfFinding(
     mailfrom=SpfResult(Result.NONE, "mailfrom", "example.org", "192.0.2.1", "a@example.org", "pc.example.org")
@@ -113,14 +113,6 @@ def test_where_spf_is_off_a_host_name_is_enough(store):
 
 
 def test_a_store_that_is_gone_is_evidence():
-    class Gone:
-        dialect = "sqlite"
-
-        def read(self, deadline=None, patience=None):
-            raise StoreError("disk I/O error")
-
-        write = read
-
     finding, _ = asked(Gone(), UNPROVED)
     assert "disk I/O error" in finding.error
 
