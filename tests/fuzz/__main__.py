@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -20,6 +21,13 @@ KEPT = TESTS.parent / ".cache" / "fuzz"
 LONGEST = 10  # seconds that one input may take
 MEMORY = 2048  # MB
 _SHOWN = 40  # lines of a fault
+
+_OUTCOMES = {
+    0: "nothing found",
+    72: "interrupted, nothing found",  # libFuzzer's own status after INT or TERM
+    -signal.SIGINT: "interrupted, nothing found",
+    -signal.SIGTERM: "interrupted, nothing found",
+}
 
 
 def names() -> list[str]:
@@ -45,8 +53,9 @@ def fuzz(parser: str, minutes: float) -> bool:
         process.terminate()
         process.wait()
     ran = next((line.split()[-1] for line in said if "number_of_executed_units" in line), "no")
-    print(f"{parser}: {ran} inputs, {'something found' if process.returncode else 'nothing found'}", flush=True)
-    if process.returncode:
+    outcome = _OUTCOMES.get(process.returncode, "something found")
+    print(f"{parser}: {ran} inputs, {outcome}", flush=True)
+    if process.returncode not in _OUTCOMES:
         print("".join(said[-_SHOWN:]), f"The input is kept in {kept}", sep="", flush=True)
     return process.returncode == 0
 
