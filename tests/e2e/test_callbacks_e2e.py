@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from support.filter_process import FilterProcess
 from support.milter_client import MilterClient, Reply
 from support.network import Network
+from support.processes import wait_until
 
 STEPS = ("connect", "helo", "mail", "rcpt", "data", "headers", "body", "end")
 QUIET = ("abort", "close")  # nobody waits for an answer to these
@@ -35,34 +37,36 @@ def _send(program: FilterProcess) -> Reply:
         return client.message(HEADERS, b"Shall we?\r\n", b"<ann@example.org>", [b"<bob@example.com>"])
 
 
+@contextlib.contextmanager
+def _failing(program: FilterProcess, step: str) -> Iterator[None]:
+    """That step has a defect; it lasts until it was met."""
+    fail = program.directory / "fail"
+    before = program.log().count("made to fail")
+    fail.write_text(step)
+    try:
+        yield
+        wait_until(lambda: program.log().count("made to fail") > before, f"the defect in {step} is met")
+    finally:
+        fail.unlink()
+
+
 @pytest.mark.parametrize("step", STEPS)
 def test_a_defect_in_a_step_meets_the_policy(step: str, running: tuple[FilterProcess, str]) -> None:
     program, policy = running
     if step == "data" and "reject_at = now" in program.config.read_text():
         return  # that step is not asked for then
-    fail = program.directory / "fail"
-    before = program.log().count("made to fail")
-    fail.write_text(step)
-    try:
+    with _failing(program, step):
         action = _send(program).action
-    finally:
-        fail.unlink()
     assert action in SPOKEN[policy]
-    assert program.log().count("made to fail") > before
     assert _send(program).action == "c"
 
 
 @pytest.mark.parametrize("step", QUIET)
 def test_a_defect_at_the_end_of_a_connection_harms_nobody(step: str, running: tuple[FilterProcess, str]) -> None:
     program, _ = running
-    fail = program.directory / "fail"
-    fail.write_text(step)
-    try:
-        with MilterClient(str(program.socket)) as client:
-            client.greet()
-            client.mail(b"<ann@example.org>")
-            client.rcpt(b"<bob@example.com>")
-            client.abort()
-    finally:
-        fail.unlink()
+    with _failing(program, step), MilterClient(str(program.socket)) as client:
+        client.greet()
+        client.mail(b"<ann@example.org>")
+        client.rcpt(b"<bob@example.com>")
+        client.abort()
     assert _send(program).action == "c"
