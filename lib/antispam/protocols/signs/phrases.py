@@ -145,15 +145,16 @@ class Phrases:
 
     def _starts_known(self) -> dict[str, _Start | None]:
         if not self._known or len(self._known) > len(self._by_word) + _REMEMBERED:
-            self._known = {word: self._that_begin_with(word) for word in self._by_word}
-            self._filter = self._made_filter()
+            known = {word: self._that_begin_with(word) for word in self._by_word}
+            self._filter = self._made_filter(known)
+            self._known = known  # last: another thread that finds it goes on with the filter
         return self._known
 
-    def _made_filter(self) -> bytes:
+    def _made_filter(self, known: dict[str, _Start | None]) -> bytes:
         """By which match_text() passes over most words: those that begin a phrase whatever follows, others with each word
         that has to follow, and the beginnings of words."""
         whatever, pairs = [], []
-        for word, start in (*self._known.items(), ("#", _start(tuple(self._numbers)))):
+        for word, start in (*known.items(), ("#", _start(tuple(self._numbers)))):
             if start is None:
                 continue
             pairs += [(word, second) for second in start.followed_by]

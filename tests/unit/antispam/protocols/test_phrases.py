@@ -54,6 +54,21 @@ def test_a_text_is_cut_into_the_same_words(text: str, limit: int) -> None:
     assert words._cut_compiled(text, limit) == words._cut(text)[:limit]
 
 
+def test_a_thread_that_comes_while_the_filter_is_made_is_served(monkeypatch: pytest.MonkeyPatch) -> None:
+    known = phrases.Phrases(["[ONE]", "pay you"])
+    make, others = _cutting.word_filter, []
+
+    def make_late(*described: Any) -> bytes:
+        if not others:
+            others.append("comes")
+            others[0] = known.found_in_text("Pay you!")[0].family
+        return make(*described)
+
+    monkeypatch.setattr(phrases._cutting, "word_filter", make_late)
+    assert known.found_in_text("Pay you!")[0].family == "ONE"
+    assert others == ["ONE"]
+
+
 def test_words_that_begin_the_same_way_do_not_pile_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(phrases, "_REMEMBERED", 50)
     known = phrases.Phrases(["[ONE]", "pay you", "pa* #"])
