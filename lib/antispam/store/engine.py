@@ -103,6 +103,8 @@ class Store:
         self._patience = busy_timeout
         self._free = threading.BoundedSemaphore(pool)  # replaces the pool's own queue, whose time-out is fixed
         self._engine = connecting_to(self.url, pool, busy_timeout)
+        self._epoch = 0
+        event.listen(self._engine, "checkout", self._demand_present)
 
     @classmethod
     def from_settings(cls, settings: Settings, failed: Callable[[bool], None] = lambda busy: None) -> Store:
@@ -167,6 +169,13 @@ class Store:
             return self.write_once(deadline, durable=durable)
         return self.write(deadline, durable=durable)
 
+    def _demand_present(self, _connection: Any, record: Any, _proxy: Any) -> None:
+        """Have a connection of an earlier epoch replaced. The pool itself is kept: one that is in use would return to a pool
+        that is not there any more, and stay open.
+        """
+        if record.info.setdefault("epoch", self._epoch) != self._epoch:
+            raise sa.exc.DisconnectionError("the server may be another one")
+
     def _wait(self, deadline: Deadline | None, patience: float | None = None) -> float:
         longest = self._patience if patience is None else min(self._patience, patience)
         return longest if deadline is None else min(longest, deadline.remaining())
@@ -202,7 +211,7 @@ class Store:
                     raise StoreBusy(_summary(error)) from error
                 self.breaker.failed()
                 if isinstance(error, sa.exc.InternalError):
-                    self._engine.dispose()  # the server became read-only; the next connection may reach the new one
+                    self._epoch += 1  # the server became read-only; new connections may reach the new one
                 raise StoreError(_OVER if limit is not None and limit.passed() else _summary(error)) from error
         self.breaker.succeeded()
 

@@ -48,6 +48,20 @@ def subject(ref="0123456789ab", mail_from="a@example.org", to="b@example.com"):
     return Subject(connection, message)
 
 
+def test_after_an_internal_error_connections_are_made_anew_and_none_is_left_open(tmp_path):
+    """As of a server that became read-only, while another connection is in use."""
+    store = Store(make_store(tmp_path / "bms.sqlite"))
+    with store.read() as connection:
+        in_use = connection.connection.dbapi_connection
+        with pytest.raises(StoreError, match="read-only"), store.read():
+            raise sa.exc.InternalError("INSERT", None, sqlite3.InternalError("read-only"))
+    with store.read() as connection, store.read() as other:
+        assert in_use not in (connection.connection.dbapi_connection, other.connection.dbapi_connection)
+    store.close()
+    with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+        in_use.execute("SELECT 1")
+
+
 def test_the_migrations_make_the_schema_that_the_program_uses(empty_database_url):
     migrate(empty_database_url)
     with sa.create_engine(empty_database_url).connect() as connection:
