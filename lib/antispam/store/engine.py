@@ -147,8 +147,7 @@ class Store:
         self, deadline: Deadline | None = None, patience: float | None = None, *, durable: bool = True
     ) -> Iterator[sa.Connection]:
         """As write(), for one statement, a Prepared one: it is a transaction by itself. PostgreSQL needs one round trip for it
-        instead of three, SQLite half of the time. Prepared statements that read may come before it, outside of the transaction.
-        """
+        instead of three, SQLite half of the time."""
         if self.dialect not in ("sqlite", "postgresql"):
             with self.write(deadline, patience, durable=durable) as connection:
                 yield connection

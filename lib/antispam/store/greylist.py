@@ -197,32 +197,18 @@ def _noted(store: Store, one: _Attempt, deadline: Deadline | None) -> Standing |
 def _find(store: Store, one: _Attempt, deadline: Deadline | None) -> dict[str, Record]:
     """The records of an attempt's triplet and of its client, by key."""
     with store.read(deadline) as connection:
-        return _found(connection, one)
-
-
-def _found(connection: sa.Connection, one: _Attempt) -> dict[str, Record]:
-    rows = statements.FIND.rows(connection, {"key": one.key, "client_key": one.client_key})
+        rows = statements.FIND.rows(connection, {"key": one.key, "client_key": one.client_key})
     return {key: Record(*rest) for key, *rest in rows}
-
-
-def _add(connection: sa.Connection, one: _Attempt, found: dict[str, Record]) -> None:
-    """Make the row of a triplet, if what was found has nothing of it."""
-    if one.standing(found) is None and statements.ADD.change(connection, _row(one.key, one.triplet, one.first.record)):
-        found[statements.ADDED] = one.first.record
 
 
 def _find_or_add(store: Store, one: _Attempt, deadline: Deadline | None, patience: float | None) -> dict[str, Record]:
     """The same, but a row is added for a new triplet; the key ADDED says so."""
-    if store.dialect == "sqlite":
-        with store.write_once(deadline, patience, durable=False) as connection:
-            found = _found(connection, one)
-            _add(connection, one, found)
-        return found
     if store.dialect != "postgresql":
         found = _find(store, one, deadline)
         if one.standing(found) is None:
             with store.write_once(deadline, patience, durable=False) as connection:
-                _add(connection, one, found)
+                if statements.ADD.change(connection, _row(one.key, one.triplet, one.first.record)):
+                    found[statements.ADDED] = one.first.record
         return found
     parameters = {
         "key": one.key,

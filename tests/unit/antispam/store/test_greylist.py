@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 import sqlite3
 import threading
 import time
@@ -12,6 +13,7 @@ import sqlalchemy as sa
 
 from antispam.deadline import Deadline
 from antispam.store import Store
+from antispam.store.engine import StoreBusy
 from antispam.store.greylist import (
     Limits,
     Record,
@@ -103,6 +105,19 @@ def test_a_lock_lets_nobody_pass_who_has_to_wait_however_long_it_is_held(sqlite_
         assert attempt(sqlite_store, stranger, T0 + 400, LIMITS, HALF_A_SECOND).state is State.NEW
         assert attempt(sqlite_store, TRIPLET, T0 + 400, LIMITS, HALF_A_SECOND).state is State.KNOWN
     holder.close()
+
+
+def test_known_mail_writes_nothing_and_does_not_close_the_circuit_of_writers_again(sqlite_store, tmp_path):
+    """Or each stranger would wait for the lock that somebody holds."""
+    attempt(sqlite_store, TRIPLET, T0, LIMITS)
+    attempt(sqlite_store, TRIPLET, T0 + 300, LIMITS)
+    with contextlib.closing(sqlite3.connect(tmp_path / "bms.sqlite", isolation_level=None)) as holder:
+        holder.execute("BEGIN IMMEDIATE")
+        for name in ("x", "y", "z"):
+            attempt(sqlite_store, Triplet("198.51.100.0/24", name, "b@example.com"), T0 + 400, LIMITS, HALF_A_SECOND)
+            assert attempt(sqlite_store, TRIPLET, T0 + 400, LIMITS, HALF_A_SECOND).state is State.KNOWN
+        with pytest.raises(StoreBusy, match="waiting before the next try"), sqlite_store.write(HALF_A_SECOND):
+            pass
 
 
 def test_another_recipient_is_another_triplet(store):
